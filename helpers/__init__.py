@@ -1,0 +1,1 @@
+"""The course's plumbing, in small rooms with one purpose each."""

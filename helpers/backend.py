@@ -1,0 +1,50 @@
+"""Keras, loaded without TensorFlow's start-up messages.
+
+TensorFlow's C++ code writes about missing GPU drivers straight to file
+descriptor 2, at import and again at the first operation, whatever its logging
+settings say. A notebook would show those lines as an error of the reader's.
+Importing this module does both steps with the descriptor turned aside; should
+they fail, what was written is shown after all.
+"""
+
+import os
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+os.environ.setdefault("KERAS_BACKEND", "tensorflow")
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+
+@contextmanager
+def quiet_descriptor(descriptor: int = 2) -> Iterator[None]:
+    """Turn a file descriptor aside, and replay what it was sent if the block raises.
+
+    Parameters
+    ----------
+    descriptor : int
+        The descriptor to silence; 2 is standard error.
+    """
+    sys.stderr.flush()
+    saved = os.dup(descriptor)
+    with tempfile.TemporaryFile() as aside:
+        os.dup2(aside.fileno(), descriptor)
+        try:
+            yield
+        except BaseException:
+            os.dup2(saved, descriptor)
+            aside.seek(0)
+            os.write(descriptor, aside.read())
+            raise
+        finally:
+            os.dup2(saved, descriptor)
+            os.close(saved)
+
+
+with quiet_descriptor():
+    import keras
+
+    keras.ops.convert_to_numpy(keras.ops.zeros(1) + 1)
+
+__all__ = ["keras", "quiet_descriptor"]
