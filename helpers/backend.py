@@ -47,4 +47,24 @@ with quiet_descriptor():
 
     keras.ops.convert_to_numpy(keras.ops.zeros(1) + 1)
 
-__all__ = ["keras", "quiet_descriptor"]
+__all__ = ["keras", "quiet_descriptor", "repeatable"]
+
+
+def repeatable(seed: int) -> None:
+    """Seed Python, NumPy and Keras, and ask for operations that repeat exactly.
+
+    Parameters
+    ----------
+    seed : int
+        A whole number of at least 0.
+
+    Notes
+    -----
+    Two runs with one seed agree to the last bit on one machine. Another
+    machine sums in another order, so its digits drift apart as training goes on.
+    """
+    keras.utils.set_random_seed(seed)
+    if keras.backend.backend() == "tensorflow":
+        import tensorflow
+
+        tensorflow.config.experimental.enable_op_determinism()

@@ -1,0 +1,158 @@
+"""The files of a folder, a .zip or a .tar, read one after the other.
+
+An archive is never unpacked: its files are read into memory, so that no name in
+it can reach outside a folder, and no link or device in it is ever followed.
+"""
+
+import hashlib
+import os
+import stat
+import tarfile
+import zipfile
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from helpers.errors import CourseError
+
+MOST_FILES = 200_000
+MOST_BYTES = 50 * 10**9
+LARGEST_FILE = 200 * 10**6
+LITTER = ("__MACOSX", "Thumbs.db", "desktop.ini")
+
+
+@dataclass(frozen=True)
+class Member:
+    """One file: its name with forward slashes, and its content or the reason why it was not read."""
+
+    name: str
+    data: bytes | None = None
+    reason: str = ""
+
+
+def fingerprint(path: Path) -> str:
+    """Summarize what lies at a path without reading it: names, sizes and times of change.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+        A folder or an archive.
+
+    Returns
+    -------
+    str
+        A sha256 in hexadecimal that changes when a file is added, removed or written.
+    """
+    digest = hashlib.sha256(str(path.resolve()).encode())
+    for name, file in _files(path) if path.is_dir() else [(path.name, path)]:
+        about = file.stat()
+        digest.update(f"{name}\0{about.st_size}\0{about.st_mtime_ns}\n".encode(errors="surrogateescape"))
+    return digest.hexdigest()
+
+
+def members(path: Path) -> Iterator[Member]:
+    """Read the files of a folder or an archive, each whole, with limits on their number and size.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+        A folder (with its subfolders), a .zip, or a .tar in any compression that Python reads.
+
+    Yields
+    ------
+    Member
+        In the folder's sorted order, or in the archive's own. Hidden files are passed over.
+
+    Raises
+    ------
+    CourseError
+        If the path is neither, if the archive is damaged, or if it holds more than 200,000
+        files or 50 GB.
+    """
+    if path.is_dir():
+        read = _read_folder(path)
+    elif zipfile.is_zipfile(path):
+        read = _read_zip(path)
+    elif path.is_file() and tarfile.is_tarfile(path):
+        read = _read_tar(path)
+    else:
+        raise CourseError(f"{path} is neither a folder nor a .zip or .tar archive")
+    files = total = 0
+    try:
+        for member in read:
+            files += 1
+            total += len(member.data or b"")
+            if files > MOST_FILES or total > MOST_BYTES:
+                raise CourseError(
+                    f"{path} holds more than {MOST_FILES:,} files or {MOST_BYTES // 10**9} GB: take a part of it"
+                )
+            yield member
+    except (tarfile.TarError, zipfile.BadZipFile, zlib.error, EOFError) as error:
+        raise CourseError(f"{path} is damaged or cut off ({error}): fetch it again") from None
+
+
+def _read_folder(path: Path) -> Iterator[Member]:
+    for name, file in _files(path):
+        try:
+            if file.stat().st_size > LARGEST_FILE:
+                yield Member(name, reason=_too_large())
+            else:
+                yield Member(name, file.read_bytes())
+        except OSError as error:
+            yield Member(name, reason=f"cannot be read ({error.strerror})")
+
+
+def _files(path: Path) -> Iterator[tuple[str, Path]]:
+    for folder, subfolders, names in os.walk(path):
+        subfolders[:] = sorted(name for name in subfolders if not _litter(name))
+        for name in sorted(names):
+            file = Path(folder, name)
+            if not _litter(name) and file.is_file():
+                yield file.relative_to(path).as_posix(), file
+
+
+def _read_zip(path: Path) -> Iterator[Member]:
+    with zipfile.ZipFile(path) as archive:
+        for entry in archive.infolist():
+            link = stat.S_ISLNK(entry.external_attr >> 16)
+            if entry.is_dir() or _litter(*PurePosixPath(entry.filename).parts):
+                continue
+            reason = _refusal(entry.filename, not link, entry.file_size)
+            if entry.flag_bits & 1:
+                reason = "locked with a password"
+            if reason:
+                yield Member(entry.filename, reason=reason)
+            else:
+                with archive.open(entry) as file:
+                    yield Member(entry.filename, file.read(LARGEST_FILE))
+
+
+def _read_tar(path: Path) -> Iterator[Member]:
+    with tarfile.open(path) as archive:
+        for entry in archive:
+            name = entry.name.removeprefix("./")
+            if entry.isdir() or _litter(*PurePosixPath(name).parts):
+                continue
+            reason = _refusal(name, entry.isreg(), entry.size)
+            if reason:
+                yield Member(name, reason=reason)
+            else:
+                yield Member(name, archive.extractfile(entry).read(LARGEST_FILE))
+
+
+def _refusal(name: str, regular: bool, size: int) -> str:
+    parts = name.replace("\\", "/").split("/")
+    if parts[0] == "" or ".." in parts or ":" in parts[0]:
+        return "its name leads out of the archive"
+    if not regular:
+        return "a link or a device, not a file"
+    return _too_large() if size > LARGEST_FILE else ""
+
+
+def _too_large() -> str:
+    return f"larger than {LARGEST_FILE // 10**6} MB"
+
+
+def _litter(*parts: str) -> bool:
+    return any(part in LITTER or (part.startswith(".") and part != "..") for part in parts)

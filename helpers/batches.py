@@ -1,0 +1,136 @@
+"""Photographs as batches of normalized (L, ab) for `fit`, augmented for training."""
+
+import numpy as np
+
+from helpers.augment import CONTRASTS, FLIPS, flip, prepare
+from helpers.backend import keras
+from helpers.errors import CourseError
+from helpers.lab import normalize, rgb_to_lab
+
+L_STEP = np.float32(1 / 255)
+AB_STEP = np.float32(1 / 128)
+
+
+class Batches(keras.utils.PyDataset):
+    """Batches of normalized lightness and colors, for `fit` and for loops of one's own.
+
+    Parameters
+    ----------
+    photographs : Photographs, or uint8 array of shape (n, height, width, 3)
+        What to learn from.
+    batch_size : int
+        Photographs in a batch; the last batch of an epoch may be smaller.
+    seed : int
+        Decides order, flips and contrast of every epoch, at least 0.
+    augment : bool
+        True for training: shuffle, flip, and choose a variant of L, all at random.
+        False for validation and test: in order and unchanged.
+    embedding : float array, shape (n, d), optional
+        One vector a photograph, given to the network as its second input.
+    flips, contrast : tuple of str
+        What `augment` does: some of `augment.FLIPS`, each for half of the photographs,
+        and some of `augment.CONTRASTS`, each as often as the untouched L. Empty tuples
+        leave the shuffling alone.
+    **options
+        `workers`, `use_multiprocessing` and `max_queue_size` of `keras.utils.PyDataset`.
+
+    Raises
+    ------
+    CourseError
+        If there are no photographs, or an argument is not as described.
+
+    Notes
+    -----
+    A batch is `(L, ab)`, or `((L, embedding), ab)`: L float32 (b, height, width, 1)
+    in 0..1, and ab float32 (b, height, width, 2) in about -1..1.
+
+    A batch is a function of seed, epoch and index, whatever the number of workers.
+    The epoch counts the calls of `on_epoch_end`, of which `fit` makes one before its
+    first epoch. `fit` itself draws the order of the batches from Python's random
+    numbers, unless given `shuffle=False`; `keras.utils.set_random_seed` seeds those.
+
+    Training batches come from `augment.prepare`: L is within 0.2 and ab within 0.5 CIE
+    units of the photograph. Validation batches are converted as they are asked for, and
+    are exact to float32. Contrast precedes the flips; adaptive equalization works in
+    tiles, so the other order would differ slightly.
+    """
+
+    def __init__(
+        self,
+        photographs,
+        batch_size,
+        seed=0,
+        augment=True,
+        embedding=None,
+        flips=FLIPS,
+        contrast=CONTRASTS,
+        **options,
+    ):
+        super().__init__(**options)
+        rgb = getattr(photographs, "rgb", photographs)
+        _check(rgb, batch_size, embedding, flips, contrast)
+        self.batch_size, self.seed, self.augment = batch_size, seed, augment
+        self.embedding, self.flips = embedding, flips
+        self._rgb = rgb
+        self._planes = prepare(photographs, contrast) if augment else None
+        self.epoch = 0
+        self._draw()
+
+    def __len__(self):
+        return -(-len(self._rgb) // self.batch_size)
+
+    def __getitem__(self, index):
+        start = range(len(self))[index] * self.batch_size
+        chosen = self._order[start : start + self.batch_size]
+        if self.augment:
+            L, ab = self._augmented(chosen)
+        else:
+            L, ab = normalize(rgb_to_lab(self._rgb[chosen]))
+        return (L, ab) if self.embedding is None else ((L, self.embedding[chosen]), ab)
+
+    def on_epoch_end(self):
+        """Draw anew, for the next epoch."""
+        self.epoch += 1
+        self._draw()
+
+    def _draw(self):
+        """Draw order, flips and variants of all photographs at once, for any worker to read."""
+        count = len(self._rgb)
+        if not self.augment:
+            self._order = np.arange(count)
+            return
+        random = np.random.default_rng([self.seed, self.epoch])
+        self._order = random.permutation(count)
+        self._flipped = random.random((count, len(self.flips))) < 0.5
+        self._variant = random.integers(2, self._planes.shape[1], size=count)
+
+    def _augmented(self, chosen):
+        """Read, flip and scale in one pass: each number is read once and written once."""
+        height, width = self._planes.shape[2:]
+        L = np.empty((len(chosen), height, width, 1), np.float32)
+        ab = np.empty((len(chosen), height, width, 2), np.float32)
+        for k, i in enumerate(chosen):
+            photograph = np.moveaxis(self._planes[i], 0, -1)
+            for direction, wanted in zip(self.flips, self._flipped[i], strict=True):
+                photograph = flip(photograph, direction) if wanted else photograph
+            np.multiply(photograph[..., self._variant[i]], L_STEP, out=L[k, ..., 0])
+            for channel in range(2):
+                signed = photograph[..., channel].view(np.int8)
+                np.multiply(signed, AB_STEP, out=ab[k, ..., channel])
+        return L, ab
+
+
+def _check(rgb, batch_size, embedding, flips, contrast):
+    """Raise one line for an argument that would fail later with many."""
+    if getattr(rgb, "dtype", None) != np.uint8 or rgb.ndim != 4 or rgb.shape[-1] != 3:
+        raise CourseError("Batches takes Photographs, or a uint8 array of shape (n, height, width, 3).")
+    if not len(rgb):
+        raise CourseError("there are no photographs to make batches of.")
+    if batch_size < 1:
+        raise CourseError(f"batch_size must be at least 1, got {batch_size}.")
+    if embedding is not None and len(embedding) != len(rgb):
+        raise CourseError(f"got {len(embedding)} embeddings for {len(rgb)} photographs: one each is needed.")
+    for wanted, known, what in ((flips, FLIPS, "flip"), (contrast, CONTRASTS, "contrast operation")):
+        for name in wanted:
+            if name not in known:
+                raise CourseError(f"unknown {what} {name!r}: choose among {', '.join(known)}.")

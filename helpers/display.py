@@ -1,0 +1,306 @@
+"""What a lesson shows: pictures with captions, tables, claims and its headline.
+
+nbval compares the text of outputs, not pictures, and a trained network's
+digits differ between machines. So each function here writes two forms: a plain
+text that never changes, which nbval holds the lesson to, and a rich one for the
+reader, with what was measured.
+"""
+
+import html
+import io
+from collections.abc import Callable, Iterable, Mapping, Sequence
+
+import ipywidgets
+import matplotlib
+import numpy as np
+from IPython.display import Image, Markdown, display
+from matplotlib import pyplot
+from matplotlib.figure import Figure
+
+from helpers.errors import CourseError
+from helpers.photographs import Photographs
+
+matplotlib.rcParams.update(
+    {
+        "figure.facecolor": "white",
+        "font.size": 9,
+        "axes.titlesize": 9,
+        "axes.spines.top": False,
+        "axes.spines.right": False,
+        "image.interpolation": "nearest",
+        "savefig.bbox": "tight",
+        "savefig.dpi": 90,
+    }
+)
+
+
+def show(figure: Figure, alt: str) -> None:
+    """Show a figure over a caption that says in words what it shows.
+
+    Parameters
+    ----------
+    figure : matplotlib.figure.Figure
+        The figure; it is closed afterward, so that it is shown once.
+    alt : str
+        The caption, in Markdown. It stands for the picture where the picture
+        is not seen, so it must say what the picture shows, with facts that do
+        not depend on the machine. Measured values belong into the figure.
+
+    Raises
+    ------
+    CourseError
+        If the caption is empty.
+    """
+    if not alt.strip():
+        raise CourseError("a picture needs a caption that says what it shows")
+    display(Image(_png(figure)), Markdown(f"*{alt}*"))
+
+
+def play(draw: Callable[..., Figure], **controls: ipywidgets.ValueWidget) -> None:
+    """Show controls, and a picture that follows them.
+
+    A page on the web has no kernel behind it and shows only a line of text in
+    place of the controls. Put a still picture beside them with `show`.
+
+    Parameters
+    ----------
+    draw : callable
+        Takes the controls' values by name and returns a figure.
+    **controls : ipywidgets.ValueWidget
+        Sliders or menus, by the name of the argument that they set.
+    """
+    picture = ipywidgets.Image(format="png")
+
+    def redraw(_change: object = None) -> None:
+        picture.value = _png(draw(**{name: control.value for name, control in controls.items()}))
+
+    for name, control in controls.items():
+        control.description = name
+        control.continuous_update = False
+        control.observe(redraw, "value")
+    redraw()
+    box = ipywidgets.VBox([*controls.values(), picture])
+    view = {"version_major": 2, "version_minor": 0, "model_id": box.model_id}
+    hint = f"Controls ({', '.join(controls)}): run this cell in JupyterLab to move them."
+    display({"text/plain": hint, "application/vnd.jupyter.widget-view+json": view}, raw=True)
+
+
+def photograph_grid(
+    rows: Sequence[Sequence[np.ndarray]],
+    columns: Sequence[str] = (),
+    labels: Sequence[str] = (),
+    height: float = 1.5,
+) -> Figure:
+    """Lay photographs out in a grid.
+
+    Parameters
+    ----------
+    rows : sequence of sequences of ndarray
+        Photographs, (h, w, 3) uint8 or floats of 0..1, or (h, w) planes shown in grey from 0 to 1.
+    columns : sequence of str, optional
+        A title over each column.
+    labels : sequence of str, optional
+        A label before each row.
+    height : float
+        Height of one photograph in inches.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+        The figure, ready for `show`.
+    """
+    wide = max(len(row) for row in rows)
+    figure, axes = pyplot.subplots(
+        len(rows),
+        wide,
+        figsize=(height * wide, height * len(rows) + 0.3),
+        squeeze=False,
+        layout="constrained",
+    )
+    for i, row in enumerate(axes):
+        for j, axis in enumerate(row):
+            axis.set(xticks=[], yticks=[])
+            axis.spines[:].set_visible(False)
+            if j < len(rows[i]):
+                plane = {"cmap": "gray", "vmin": 0, "vmax": 1} if np.ndim(rows[i][j]) == 2 else {}
+                axis.imshow(rows[i][j], **plane)
+            if i == 0 and j < len(columns):
+                axis.set_title(columns[j])
+            if j == 0 and i < len(labels):
+                axis.set_ylabel(labels[i])
+    return figure
+
+
+def curves(histories: Mapping[str, Mapping[str, Sequence[float]]], ylabel: str = "loss") -> Figure:
+    """Draw learning curves, one panel for each network or loss.
+
+    Parameters
+    ----------
+    histories : mapping of str to mapping of str to sequence of float
+        Panel title → curve name → one value per epoch, as `fit(...).history` has them.
+    ylabel : str
+        What the curves measure.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+        The figure, ready for `show`.
+    """
+    figure, axes = pyplot.subplots(
+        1, len(histories), figsize=(3.2 * len(histories) + 0.6, 2.4), squeeze=False, layout="constrained"
+    )
+    for axis, (title, history) in zip(axes[0], histories.items(), strict=True):
+        for name, values in history.items():
+            axis.plot(range(1, len(values) + 1), values, label=name.replace("_", " "))
+        axis.set(title=title, xlabel="epoch")
+        if len(history) > 1:
+            axis.legend(frameon=False)
+    axes[0][0].set_ylabel(ylabel)
+    return figure
+
+
+def table(rows: Mapping[str, Mapping[str, str]], caption: str) -> None:
+    """Show a table of measured values.
+
+    Parameters
+    ----------
+    rows : mapping of str to mapping of str to str
+        Row name → column name → cell text. All rows have the same columns.
+    caption : str
+        What the table holds; it and the table's shape are what nbval compares.
+
+    Raises
+    ------
+    CourseError
+        If there are no rows, or if two rows have different columns.
+    """
+    if not rows:
+        raise CourseError("a table needs at least one row")
+    columns = list(next(iter(rows.values())))
+    if any(list(cells) != columns for cells in rows.values()):
+        raise CourseError("all rows of a table need the same columns")
+    head = "".join(f"<th>{html.escape(column)}</th>" for column in ["", *columns])
+    body = "".join(
+        f'<tr><th style="text-align:left">{html.escape(name)}</th>'
+        + "".join(f"<td>{html.escape(text)}</td>" for text in cells.values())
+        + "</tr>"
+        for name, cells in rows.items()
+    )
+    _display(
+        f"Table: {caption} Rows: {', '.join(rows)}. Columns: {', '.join(columns)}.",
+        f"<table><caption>{html.escape(caption)}</caption><thead><tr>{head}</tr></thead>"
+        f"<tbody>{body}</tbody></table>",
+    )
+
+
+METRICS = {
+    "psnr": ("PSNR dB ↑", 1),
+    "ssim": ("SSIM ↑", 3),
+    "delta_e": ("ΔE2000 ↓", 1),
+    "colorfulness": ("colorfulness", 1),
+    "delta_cf": ("ΔCF → 0", 1),
+    "auc": ("AuC ↑", 3),
+    "ab_jsd": ("JSD of ab ↓", 2),
+    "chroma": ("chroma", 1),
+}
+
+
+def metric_table(summaries: Mapping[str, Mapping[str, Mapping[str, float]]], caption: str) -> None:
+    """Show what `helpers.metrics.summarize` found, one row for each prediction.
+
+    Parameters
+    ----------
+    summaries : mapping of str to mapping
+        Row name → the result of `summarize`.
+    caption : str
+        What the table holds.
+    """
+
+    def cell(value: Mapping[str, float], digits: int) -> str:
+        return f"{value['mean']:.{digits}f} ({value['low']:.{digits}f} to {value['high']:.{digits}f})"
+
+    rows = {
+        name: {title: cell(summary[metric], digits) for metric, (title, digits) in METRICS.items()}
+        for name, summary in summaries.items()
+    }
+    table(rows, caption)
+
+
+def credit_line(photographs: Photographs, rows: Iterable[int]) -> str:
+    """Name whom to thank for photographs that are shown, and their licenses.
+
+    Parameters
+    ----------
+    photographs : Photographs
+        The photographs, with their credits.
+    rows : iterable of int
+        Which of them are shown.
+
+    Returns
+    -------
+    str
+        One line for a caption; empty where no credit is known.
+    """
+    credits = dict.fromkeys(photographs.credits[row] for row in rows)
+    known = [credit for credit in credits if credit]
+    return f"Photographs: {'; '.join(known)}." if known else ""
+
+
+def claim(text: str, measured: float, *, at_least: float | None = None, at_most: float | None = None) -> None:
+    """State a conclusion together with the number that bears it, or stop the lesson.
+
+    Parameters
+    ----------
+    text : str
+        The conclusion, as a sentence without the bound.
+    measured : float
+        What this run measured.
+    at_least, at_most : float, optional
+        The bound that the conclusion needs. One or both.
+
+    Raises
+    ------
+    CourseError
+        If no bound is given.
+    AssertionError
+        If the measured value is not a number within the bound.
+    """
+    bounds = {"at_least": at_least, "at_most": at_most}
+    bounds = {name: float(bound) for name, bound in bounds.items() if bound is not None}
+    if not bounds:
+        raise CourseError("a claim needs a bound: at_least, at_most, or both")
+    measured = float(measured)
+    declared = " and ".join(f"{name.replace('_', ' ')} {bound:g}" for name, bound in bounds.items())
+    lowest, highest = bounds.get("at_least", -np.inf), bounds.get("at_most", np.inf)
+    if not lowest <= measured <= highest:
+        raise AssertionError(f"{text}: measured {measured:.4g}, but it should be {declared}")
+    _display(
+        f"✔ {text}: {declared}",
+        f"✔ {html.escape(text)}: measured <b>{measured:.3g}</b> ({declared})",
+        claim={"text": text, "measured": measured, **bounds},
+    )
+
+
+def headline(text: str) -> None:
+    """State the one number to remember of a lesson.
+
+    Parameters
+    ----------
+    text : str
+        A short sentence that holds the measured number. `python -m helpers run`
+        prints it in its closing table.
+    """
+    _display("The lesson's headline", f"<b>Headline:</b> {html.escape(text)}", headline=text)
+
+
+def _png(figure: Figure) -> bytes:
+    """Draw a figure as PNG, and close it, so that it is not shown a second time."""
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png")
+    pyplot.close(figure)
+    return buffer.getvalue()
+
+
+def _display(plain: str, rich: str, **course: object) -> None:
+    """Display a stable text and its rich form, with facts in the output's metadata."""
+    display({"text/plain": plain, "text/html": rich}, raw=True, metadata={"course": course} if course else {})

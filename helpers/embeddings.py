@@ -1,0 +1,187 @@
+"""What a pretrained network sees in a grey photograph, computed once and kept.
+
+The network that reads the embedding is a lesson's own; the pretrained one
+behind it, the backbone, never changes. So one pass over the photographs is
+enough, and its result is kept on disk.
+"""
+
+import hashlib
+import os
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from helpers.backend import keras
+from helpers.errors import CourseError
+from helpers.lab import lab_to_rgb, normalize, rgb_to_lab
+from helpers.photographs import Photographs
+from helpers.sources import DATA
+
+CLASSIFIER = DATA / "models" / "classifier.keras"
+
+
+@dataclass(frozen=True)
+class Backbone:
+    """A pretrained network and how it wants its pictures.
+
+    Attributes
+    ----------
+    name : str
+        ``classifier`` or the name of a network of `keras.applications`.
+    description : str
+        What it is and what it was trained on, in a few words.
+    network : keras.Model
+        Takes what `preprocess` gives, and gives the embedding, (n, d).
+    size : int
+        Side of the pictures that it takes, in pixels.
+    preprocess : callable
+        From RGB values of 0..255, (n, size, size, 3), to what the network was trained on.
+    """
+
+    name: str
+    description: str
+    network: keras.Model
+    size: int
+    preprocess: Callable
+
+
+def load_backbone(name: str) -> Backbone:
+    """Load a pretrained network.
+
+    Parameters
+    ----------
+    name : str
+        ``classifier``, the small network that comes with the course, or any
+        network of `keras.applications`, as ``inception_resnet_v2``. The
+        latter's ImageNet weights are downloaded once by Keras, which checks
+        them, and its embedding is the 1,000 class scores before the softmax.
+
+    Returns
+    -------
+    Backbone
+        The network, ready for `embed`.
+
+    Raises
+    ------
+    CourseError
+        If no network has that name, or if its weights cannot be had.
+    """
+    if name == "classifier":
+        return classifier_backbone(keras.saving.load_model(CLASSIFIER, compile=False))
+    builders = {
+        key.lower(): getattr(keras.applications, key)
+        for key in dir(keras.applications)
+        if key[0].isupper() and callable(getattr(keras.applications, key))
+    }
+    builder = builders.get(name.lower().replace("_", ""))
+    if builder is None:
+        raise CourseError(
+            f"there is no backbone {name!r}; take classifier or a network of keras.applications, "
+            "for example inception_resnet_v2"
+        )
+    try:
+        network = builder(weights="imagenet", classifier_activation=None)
+    except Exception as error:
+        reason = str(error).splitlines()[0]
+        raise CourseError(
+            f"the ImageNet weights of {name} could not be downloaded ({reason}); "
+            'connect to a network, or set BACKBONE = "classifier"'
+        ) from error
+    return Backbone(
+        name,
+        f"{builder.__name__} of keras.applications, ImageNet weights",
+        network,
+        network.input_shape[1],
+        sys.modules[builder.__module__].preprocess_input,
+    )
+
+
+def classifier_backbone(classifier: keras.Model) -> Backbone:
+    """Read the embedding layer of the course's own classifier.
+
+    Parameters
+    ----------
+    classifier : keras.Model
+        Lesson 4's classifier, with a layer named ``embedding``. It takes
+        (n, size, size, 1) float32 in -1..1.
+
+    Returns
+    -------
+    Backbone
+        The classifier up to its embedding.
+    """
+    network = keras.Model(classifier.input, classifier.get_layer("embedding").output)
+    return Backbone(
+        "classifier",
+        "the course's own classifier of ten classes, trained on grey imagenette2 photographs",
+        network,
+        classifier.input_shape[1],
+        lambda rgb: rgb[..., :1] / 127.5 - 1,
+    )
+
+
+def grey_input(L: np.ndarray, backbone: Backbone) -> np.ndarray:
+    """Prepare grey photographs for a backbone.
+
+    Parameters
+    ----------
+    L : ndarray
+        Lightness, (n, s, s, 1) float32 in 0..1.
+    backbone : Backbone
+        Says the size and the range.
+
+    Returns
+    -------
+    ndarray
+        (n, size, size, 3) float32, or one channel for the course's classifier:
+        the grey of that lightness as RGB values of 0..255, resized, then mapped
+        by the backbone's own preprocessing (to -1..1 for Inception-ResNet-v2).
+
+    Notes
+    -----
+    Two ranges meet here. `preprocess` expects 0..255: fed 0..1, it returns
+    values within 0.01 of -1, and every photograph looks black to the network.
+    """
+    lab = np.concatenate([L * 100, np.zeros((*L.shape[:-1], 2), L.dtype)], axis=-1)
+    grey = lab_to_rgb(lab) * 255
+    shape = (backbone.size, backbone.size)
+    larger = keras.ops.image.resize(grey, shape, interpolation="bilinear", antialias=True)
+    return backbone.preprocess(keras.ops.convert_to_numpy(larger))
+
+
+def embed(photographs: Photographs, backbone: Backbone, batch_size: int = 32) -> np.ndarray:
+    """Embed photographs, or read the embeddings that an earlier call has kept.
+
+    Parameters
+    ----------
+    photographs : Photographs
+        The photographs; only their lightness is used.
+    backbone : Backbone
+        The pretrained network.
+    batch_size : int
+        Photographs embedded together.
+
+    Returns
+    -------
+    ndarray
+        (n, d) float32, kept under `data/cache` by the photographs and the backbone's weights.
+    """
+    made_of = hashlib.sha256(f"{photographs.checksum} {photographs.names}".encode())
+    for array in backbone.network.get_weights():
+        made_of.update(np.ascontiguousarray(array))
+    kept = DATA / "cache" / f"embedding-{backbone.name}-{made_of.hexdigest()[:24]}.npy"
+    if kept.is_file():
+        return np.load(kept)
+    batches = []
+    for start in range(0, len(photographs), batch_size):
+        L, _ = normalize(rgb_to_lab(photographs.rgb[start : start + batch_size]))
+        batches.append(backbone.network.predict_on_batch(grey_input(L, backbone)))
+    embedding = np.concatenate(batches).astype("float32")
+    kept.parent.mkdir(parents=True, exist_ok=True)
+    # Renamed when whole, so that an interrupted run leaves no half a file under the final name.
+    partial = kept.with_suffix(f".{os.getpid()}.npy")
+    np.save(partial, embedding)
+    partial.replace(kept)
+    return embedding

@@ -1,0 +1,454 @@
+"""How good is a coloring: metrics, their uncertainty, and the trivial answers to beat.
+
+Everything is measured on 8-bit RGB, the picture that a viewer would see, and
+photograph by photograph: the intervals are bootstraps over photographs.
+"""
+
+import os
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+from scipy.optimize import minimize_scalar
+from scipy.special import rel_entr
+from skimage.color import deltaE_ciede2000
+from skimage.metrics import peak_signal_noise_ratio, structural_similarity
+from skimage.transform import resize
+
+from helpers import lab
+from helpers.errors import CourseError
+
+METRICS = (
+    "psnr",
+    "ssim",
+    "delta_e",
+    "colorfulness",
+    "delta_cf",
+    "auc",
+    "ab_jsd",
+    "chroma",
+    "true_chroma",
+)
+# The metrics that rank predictions: 1 where more is better, -1 where less is.
+BETTER = {"psnr": 1, "ssim": 1, "auc": 1, "delta_e": -1, "ab_jsd": -1}
+
+PSNR_OF_EQUALS = 100.0  # dB
+FARTHEST = 150  # distance in ab at which the curve of the raw accuracy ends
+SMALLEST_SIDE = 7  # pixels, the window of SSIM
+# Bins of ab are centered on the multiples of ten, so that grey fills one of them and
+# rounding does not scatter it over four; 11 on each side of it hold all of sRGB.
+BIN = 10
+BINS_ASIDE = 11
+
+
+def colorfulness(rgb: np.ndarray) -> float:
+    """Measure how colorful a photograph looks, by Hasler and Suesstrunk's formula.
+
+    This is the signed form of the paper: the opponent channels `R - G` and
+    `(R + G) / 2 - B` keep their signs. A form with their absolute values also
+    circulates; its numbers differ.
+
+    Parameters
+    ----------
+    rgb : uint8 array (height, width, 3)
+
+    Returns
+    -------
+    float
+        0 for grey; by the paper's viewers 15 is slightly, 33 moderately and
+        82 highly colorful.
+
+    References
+    ----------
+    Hasler and Suesstrunk, "Measuring colourfulness in natural images", 2003.
+    """
+    red, green, blue = np.moveaxis(_checked(rgb).astype(np.float64), -1, 0)
+    red_green = red - green
+    yellow_blue = (red + green) / 2 - blue
+    spread = np.hypot(red_green.std(), yellow_blue.std())
+    return float(spread + 0.3 * np.hypot(red_green.mean(), yellow_blue.mean()))
+
+
+def measure(truth: Sequence[np.ndarray], predicted: Sequence[np.ndarray]) -> dict[str, np.ndarray]:
+    """Measure predictions against the true photographs, one by one.
+
+    Parameters
+    ----------
+    truth, predicted : uint8 array (n, height, width, 3), or sequences of uint8 arrays (height, width, 3)
+        The photographs and their colorings, in the same order. In a sequence
+        the photographs may differ in size.
+
+    Returns
+    -------
+    dict of float64 arrays (n,), one value per photograph:
+
+    ``psnr``
+        Peak signal-to-noise ratio over RGB in dB. Capped at 100 dB, which is
+        what an exact prediction scores instead of infinity.
+    ``ssim``
+        Structural similarity, the mean over R, G and B, scikit-image's
+        default window of 7 x 7 (Wang et al. 2004); at most 1.
+    ``delta_e``
+        Mean CIEDE2000 color difference over the pixels; 0 is exact.
+    ``colorfulness``
+        That of the prediction, see `colorfulness`.
+    ``delta_cf``
+        The colorfulness of the prediction minus that of the truth: negative
+        where the prediction is too pale.
+    ``auc``
+        Raw accuracy (Zhang et al. 2016): the share of pixels whose ab lies
+        within a distance of the true ab, as a curve over distances 0 to 150,
+        and the area under it over 150; 0 to 1.
+    ``chroma``, ``true_chroma``
+        Mean of sqrt(a^2 + b^2) of the prediction and of the truth, CIE units.
+
+    and two float64 arrays (n, 529), ``predicted_histogram`` and
+    ``true_histogram``: the share of each photograph's pixels in each ab bin of
+    10 by 10 units, from which `summarize` takes ``ab_jsd``.
+
+    Raises
+    ------
+    CourseError
+        If there is no photograph, if the two do not match in number or shape,
+        or if one is not uint8 RGB of at least 7 x 7 pixels.
+
+    Notes
+    -----
+    Photographs are measured on threads, one a core; NumPy and SciPy release
+    the interpreter's lock while they compute.
+    """
+    if len(truth) != len(predicted):
+        raise CourseError(f"{len(truth)} photographs but {len(predicted)} predictions: give one for each")
+    if len(truth) == 0:
+        raise CourseError("no photograph to measure: give at least one")
+    rows = _on_threads(_measure_one, range(len(truth)), truth, predicted)
+    return {name: np.array([row[name] for row in rows], np.float64) for name in rows[0]}
+
+
+def summarize(
+    measured: dict[str, np.ndarray], seed: int = 0, resamples: int = 1000
+) -> dict[str, dict[str, float]]:
+    """Average measurements over the photographs, with bootstrap 95 % intervals.
+
+    Parameters
+    ----------
+    measured : dict
+        What `measure` returned.
+    seed : int
+        Seed of the bootstrap.
+    resamples : int
+        How many times the photographs are drawn again, with replacement.
+
+    Returns
+    -------
+    dict of {"mean", "low", "high"}, one for each of `METRICS`
+        The mean over photographs and the 2.5th and 97.5th percentile of its
+        resampled values. ``ab_jsd`` is no mean of photographs but one number
+        for the whole set: the Jensen-Shannon divergence, base 2, between the
+        true and the predicted distribution of ab, each photograph weighing
+        the same; 0 for the same palette, 1 for two without a common color.
+
+    Notes
+    -----
+    Drawing photographs again leaves some out, which by itself drives two
+    palettes apart: the resampled values of ``ab_jsd`` lie too high on average.
+    They are moved back to the measured value, so that its interval says how
+    far that varies between sets of this size. For the same reason a small set
+    scores higher than a large one: compare ``ab_jsd`` on one set alone.
+    """
+    weights = _bootstrap_weights(len(measured["psnr"]), seed, resamples)
+    return {metric: _interval(_averages(measured, metric, weights)) for metric in METRICS}
+
+
+def compare(
+    first: dict[str, np.ndarray], second: dict[str, np.ndarray], metric: str, seed: int = 0
+) -> dict[str, float]:
+    """Compare two predictions of the same photographs by a paired bootstrap.
+
+    Parameters
+    ----------
+    first, second : dict
+        What `measure` returned for each.
+    metric : str
+        One of `METRICS`.
+    seed : int
+        Seed of the bootstrap, of 1,000 resamples.
+
+    Returns
+    -------
+    {"mean", "low", "high"}
+        `first` minus `second`, and the 95 % interval of that difference when
+        the same photographs are drawn for both. An interval without 0 says
+        that the two differ by more than the choice of photographs explains.
+
+    Raises
+    ------
+    CourseError
+        If the metric is unknown or the photographs are not the same.
+    """
+    if metric not in METRICS:
+        raise CourseError(f"no metric is called {metric!r}: choose one of {', '.join(METRICS)}")
+    if not np.array_equal(first["true_histogram"], second["true_histogram"]):
+        raise CourseError("the two predictions are not of the same photographs: measure both on one list")
+    weights = _bootstrap_weights(len(first["psnr"]), seed, resamples=1000)
+    return _interval(_averages(first, metric, weights) - _averages(second, metric, weights))
+
+
+def recolor(rgb: np.ndarray | Sequence[np.ndarray], ab: np.ndarray | Sequence[np.ndarray]):
+    """Give photographs other colors, and keep their own lightness.
+
+    Parameters
+    ----------
+    rgb : uint8 array (height, width, 3) or (n, height, width, 3), or a sequence of photographs
+        Only the lightness L of these is used.
+    ab : float array (h, w, 2) or (n, h, w, 2), or a sequence of such
+        The colors in CIE units. Where their size differs from the
+        photograph's, they are resized bilinearly.
+
+    Returns
+    -------
+    uint8 array of the shape of `rgb`, or a list where the photographs differ in size
+        Colors that no screen can show are clipped, which moves L a little.
+
+    Raises
+    ------
+    CourseError
+        If the numbers do not match, or an array is not of the stated kind.
+    """
+    if _is_one(rgb):
+        return _recolor_one(rgb, ab)
+    if len(rgb) != len(ab):
+        raise CourseError(f"{len(rgb)} photographs but {len(ab)} arrays of ab: give one for each")
+    return _stacked(_on_threads(_recolor_one, rgb, ab))
+
+
+def grey(rgb: Sequence[np.ndarray]):
+    """Answer without any color: ab = 0 everywhere.
+
+    Parameters
+    ----------
+    rgb : uint8 array (height, width, 3) or (n, height, width, 3), or a sequence of photographs
+
+    Returns
+    -------
+    uint8 array or list of arrays
+        See `recolor`. Rounding lets a channel be off by one level in about
+        0.6 % of the pixels, so that the colorfulness is 0.1 rather than 0.
+    """
+    return mean_ab(rgb, (0, 0))
+
+
+def mean_ab(rgb: Sequence[np.ndarray], ab: Sequence[float]):
+    """Answer with one and the same color everywhere.
+
+    Parameters
+    ----------
+    rgb : uint8 array (height, width, 3) or (n, height, width, 3), or a sequence of photographs
+    ab : two floats, CIE units
+        Most often `mean_ab_of` the training photographs.
+
+    Returns
+    -------
+    uint8 array or list of arrays
+        See `recolor`.
+    """
+    pixel = np.reshape(ab, (1, 1, 2))
+    return recolor(rgb, pixel if _is_one(rgb) else [pixel] * len(rgb))
+
+
+def mean_ab_of(rgb: Sequence[np.ndarray]) -> np.ndarray:
+    """Average the color of photographs, each weighing the same.
+
+    Parameters
+    ----------
+    rgb : uint8 array (n, height, width, 3), or a sequence of photographs
+
+    Returns
+    -------
+    float64 array (2,)
+        Mean a and b, CIE units.
+
+    Raises
+    ------
+    CourseError
+        If there is no photograph, or one is not uint8 RGB.
+    """
+    if len(rgb) == 0:
+        raise CourseError("no photograph to average: give at least one")
+    return np.mean(_on_threads(lambda picture: _ab(picture).mean(axis=(0, 1), dtype=np.float64), rgb), axis=0)
+
+
+def shuffled_ab(rgb: Sequence[np.ndarray], seed: int = 0):
+    """Answer with the colors of another photograph, drawn at random.
+
+    Parameters
+    ----------
+    rgb : uint8 array (n, height, width, 3), or a sequence of photographs
+        At least two.
+    seed : int
+        Seed of the draw: a random cycle through all photographs, so that
+        none keeps its own colors and each is used once.
+
+    Returns
+    -------
+    uint8 array or list of arrays
+        See `recolor`.
+
+    Raises
+    ------
+    CourseError
+        If there are fewer than two photographs.
+    """
+    if len(rgb) < 2:
+        raise CourseError("another photograph's colors need at least two photographs")
+    cycle = np.random.default_rng(seed).permutation(len(rgb))
+    donor = np.empty_like(cycle)
+    donor[cycle] = np.roll(cycle, 1)
+    return _stacked(_on_threads(lambda picture, index: _recolor_one(picture, _ab(rgb[index])), rgb, donor))
+
+
+def scaled(rgb: Sequence[np.ndarray], ab: Sequence[np.ndarray], factor: float):
+    """Answer with a network's ab multiplied by one number.
+
+    Parameters
+    ----------
+    rgb, ab
+        As for `recolor`.
+    factor : float
+        Above 1 for more saturated colors, often from `best_scale`.
+
+    Returns
+    -------
+    uint8 array or list of arrays
+        See `recolor`.
+    """
+    return recolor(rgb, [np.asarray(one) * factor for one in ab])
+
+
+def best_scale(rgb: Sequence[np.ndarray], ab: Sequence[np.ndarray], metric: str) -> float:
+    """Find the one number to multiply a network's ab by that a metric likes best.
+
+    Fit it on validation photographs, never on those of the test. The fit runs
+    `measure` about ten times: a few hundred photographs take a minute.
+
+    Parameters
+    ----------
+    rgb, ab
+        The true photographs, and the network's ab for each, as for `recolor`.
+    metric : str
+        One of `BETTER`. Whoever claims to beat the scaled network at a metric
+        fits the number to that metric.
+
+    Returns
+    -------
+    float
+        Between 0 and 4, to about 0.01.
+
+    Raises
+    ------
+    CourseError
+        If the metric has no better and worse.
+    """
+    if metric not in BETTER:
+        raise CourseError(f"no best number for {metric!r}: choose one of {', '.join(BETTER)}")
+
+    def badness(factor: float) -> float:
+        measured = measure(rgb, scaled(rgb, ab, factor))
+        return -BETTER[metric] * summarize(measured, resamples=1)[metric]["mean"]
+
+    return float(minimize_scalar(badness, bounds=(0, 4), method="bounded", options={"xatol": 0.01}).x)
+
+
+def _is_one(rgb: np.ndarray | Sequence[np.ndarray]) -> bool:
+    return isinstance(rgb, np.ndarray) and rgb.ndim == 3
+
+
+def _on_threads(function: Callable, *sequences: Sequence) -> list:
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        return list(pool.map(function, *sequences))
+
+
+def _checked(picture: np.ndarray, name: str = "the photograph") -> np.ndarray:
+    picture = np.asarray(picture)
+    if picture.dtype != np.uint8 or picture.ndim != 3 or picture.shape[-1] != 3:
+        raise CourseError(
+            f"{name} must be uint8 RGB of shape (height, width, 3), not {picture.dtype} {picture.shape}"
+        )
+    return picture
+
+
+def _ab(picture: np.ndarray) -> np.ndarray:
+    return lab.rgb_to_lab(_checked(picture))[..., 1:]
+
+
+def _measure_one(index: int, truth: np.ndarray, predicted: np.ndarray) -> dict[str, float | np.ndarray]:
+    truth = _checked(truth, f"photograph {index}")
+    predicted = _checked(predicted, f"prediction {index}")
+    if truth.shape != predicted.shape:
+        raise CourseError(f"photograph {index} is {truth.shape} but its prediction {predicted.shape}")
+    if min(truth.shape[:2]) < SMALLEST_SIDE:
+        raise CourseError(
+            f"photograph {index} is {truth.shape}: SSIM needs sides of at least {SMALLEST_SIDE}"
+        )
+
+    with np.errstate(divide="ignore"):
+        psnr = peak_signal_noise_ratio(truth, predicted)
+    true_lab, predicted_lab = lab.rgb_to_lab(truth), lab.rgb_to_lab(predicted)
+    true_ab, predicted_ab = true_lab[..., 1:], predicted_lab[..., 1:]
+    distance = np.linalg.norm(predicted_ab - true_ab, axis=-1)
+    cf = colorfulness(predicted)
+    return {
+        "psnr": min(psnr, PSNR_OF_EQUALS),
+        "ssim": structural_similarity(truth, predicted, channel_axis=-1),
+        "delta_e": deltaE_ciede2000(true_lab, predicted_lab).mean(dtype=np.float64),
+        "colorfulness": cf,
+        "delta_cf": cf - colorfulness(truth),
+        # The area under the curve, exactly: a pixel at distance d counts from d to 150.
+        "auc": 1 - np.minimum(distance, FARTHEST).mean(dtype=np.float64) / FARTHEST,
+        "chroma": np.linalg.norm(predicted_ab, axis=-1).mean(dtype=np.float64),
+        "true_chroma": np.linalg.norm(true_ab, axis=-1).mean(dtype=np.float64),
+        "predicted_histogram": _histogram(predicted_ab),
+        "true_histogram": _histogram(true_ab),
+    }
+
+
+def _histogram(ab: np.ndarray) -> np.ndarray:
+    row, column = np.moveaxis(np.rint(ab / BIN).astype(np.intp) + BINS_ASIDE, -1, 0)
+    bins = 2 * BINS_ASIDE + 1
+    return np.bincount((row * bins + column).ravel(), minlength=bins**2) / row.size
+
+
+def _recolor_one(rgb: np.ndarray, ab: np.ndarray) -> np.ndarray:
+    rgb, ab = _checked(rgb), np.asarray(ab, np.float32)
+    if ab.ndim != 3 or ab.shape[-1] != 2:
+        raise CourseError(f"ab must be of shape (height, width, 2), not {ab.shape}")
+    lightness = lab.rgb_to_lab(rgb)[..., :1]
+    if ab.shape[:2] != rgb.shape[:2]:
+        ab = resize(ab, rgb.shape[:2], order=1, mode="edge")
+    return lab.to_uint8(lab.lab_to_rgb(np.concatenate([lightness, ab], axis=-1)))
+
+
+def _stacked(pictures: list[np.ndarray]) -> np.ndarray | list[np.ndarray]:
+    return np.stack(pictures) if len({picture.shape for picture in pictures}) == 1 else pictures
+
+
+def _bootstrap_weights(photographs: int, seed: int, resamples: int) -> np.ndarray:
+    """Weigh photographs: the first row all alike, each other row as one resample drew them."""
+    alike = np.full(photographs, 1 / photographs)
+    drawn = np.random.default_rng(seed).multinomial(photographs, alike, size=resamples) / photographs
+    return np.vstack([alike, drawn])
+
+
+def _averages(measured: dict[str, np.ndarray], metric: str, weights: np.ndarray) -> np.ndarray:
+    if metric != "ab_jsd":
+        return weights @ measured[metric]
+    truth, predicted = weights @ measured["true_histogram"], weights @ measured["predicted_histogram"]
+    middle = (truth + predicted) / 2
+    divergence = (rel_entr(truth, middle) + rel_entr(predicted, middle)).sum(axis=-1) / (2 * np.log(2))
+    divergence[1:] += divergence[0] - divergence[1:].mean()
+    return np.clip(divergence, 0, 1)
+
+
+def _interval(averages: np.ndarray) -> dict[str, float]:
+    low, high = np.percentile(averages[1:], [2.5, 97.5])
+    return {"mean": float(averages[0]), "low": float(low), "high": float(high)}

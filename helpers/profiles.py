@@ -1,0 +1,149 @@
+"""The two profiles of the course, and what a lesson needs to begin.
+
+Every size, width and length of a training that differs between the short run
+and the long one stands in the one table below. A lesson reads the table
+through `begin`, which its setup cell calls.
+"""
+
+import dataclasses
+from dataclasses import dataclass
+from pathlib import Path
+
+from helpers.backend import keras, repeatable
+from helpers.errors import CourseError
+from helpers.sources import DATA
+
+RUNS = DATA.parent / "runs"
+
+
+@dataclass(frozen=True)
+class Profile:
+    """Sizes, widths and lengths of one kind of run.
+
+    Attributes
+    ----------
+    photos : str
+        Where the photographs come from, as `helpers.photographs.load` takes it.
+    size : int
+        Side, in pixels, of the photographs that the networks see.
+    test_size : int
+        Side, in pixels, of the photographs that results are shown and measured on.
+    width : float
+        Share of the story's filters in every layer.
+    batch_size : int
+        Photographs in one training step.
+    memorize_steps : int
+        Steps of the network that learns one photograph by heart (lesson 3).
+    epochs : int
+        Passes over the training photographs for the networks of lessons 3 and 4.
+    gan_epochs : int
+        Passes over the training photographs for the generator and discriminator (lesson 5).
+    gan_filters : int
+        Filters of the generator's and the discriminator's first layer (lesson 5).
+    backbone : str
+        The pretrained network whose embedding lesson 4 reads.
+    """
+
+    photos: str
+    size: int
+    test_size: int
+    width: float
+    batch_size: int
+    memorize_steps: int
+    epochs: int
+    gan_epochs: int
+    gan_filters: int
+    backbone: str
+
+
+PROFILES = {
+    "tiny": Profile(
+        photos="sample",
+        size=64,
+        test_size=224,
+        width=0.25,
+        batch_size=8,
+        memorize_steps=600,
+        epochs=60,
+        gan_epochs=60,
+        gan_filters=16,
+        backbone="classifier",
+    ),
+    "full": Profile(
+        photos="imagenette-320",
+        size=128,
+        test_size=224,
+        width=0.5,
+        batch_size=16,
+        memorize_steps=2000,
+        epochs=10,
+        gan_epochs=10,
+        gan_filters=32,
+        backbone="inception_resnet_v2",
+    ),
+}
+
+
+@dataclass(frozen=True)
+class Lesson(Profile):
+    """A profile, with the overrides of one lesson in place, and where and how it runs.
+
+    Attributes
+    ----------
+    name : str
+        The profile's name.
+    seed : int
+        The seed of everything random in the lesson.
+    out : Path
+        The folder that the run writes to.
+    """
+
+    name: str
+    seed: int
+    out: Path
+
+    @property
+    def models(self) -> Path:
+        """The folder of the networks that this run has trained, made if missing."""
+        folder = self.out / "models"
+        folder.mkdir(parents=True, exist_ok=True)
+        return folder
+
+
+def begin(name: str, seed: int, out: str | None = None, **overrides: object) -> Lesson:
+    """Begin a lesson: look up its settings, fix every seed, report in one line.
+
+    Parameters
+    ----------
+    name : str
+        The profile's name, a key of `PROFILES`.
+    seed : int
+        Seed of Python's, NumPy's and Keras' random numbers.
+    out : str, optional
+        Folder to write to; `runs/<name>` in the project if not given.
+    **overrides
+        Settings of the profile to replace; `None` leaves the profile's own.
+
+    Returns
+    -------
+    Lesson
+        The settings that the lesson reads.
+
+    Raises
+    ------
+    CourseError
+        If no profile has that name, if the seed is not a whole number of at
+        least 0, or if an override is not a setting of the profile.
+    """
+    if name not in PROFILES:
+        raise CourseError(f"there is no profile {name!r}; the profiles are {', '.join(PROFILES)}")
+    if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
+        raise CourseError(f"SEED is {seed!r}; it must be a whole number of at least 0")
+    known = {field.name for field in dataclasses.fields(Profile)}
+    if unknown := sorted(set(overrides) - known):
+        raise CourseError(f"{', '.join(unknown)}: not a setting; the settings are {', '.join(sorted(known))}")
+    given = {key: value for key, value in overrides.items() if value is not None}
+    settings = dataclasses.asdict(PROFILES[name]) | given
+    repeatable(seed)
+    print(f"{name} profile · seed {seed} · Keras {keras.__version__} on {keras.backend.backend()}")
+    return Lesson(**settings, name=name, seed=seed, out=Path(out) if out else RUNS / name)

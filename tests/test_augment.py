@@ -1,0 +1,227 @@
+"""Contrast on RGB and on L alone as skimage does it, flips, and the stored variants."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+from skimage import color, data, exposure
+from skimage.transform import resize
+
+from helpers import augment
+from helpers.augment import (
+    CONTRASTS,
+    FLIPS,
+    contrast_on_lightness,
+    contrast_on_rgb,
+    encode,
+    flip,
+    prepare,
+)
+from helpers.errors import CourseError
+from helpers.lab import rgb_to_lab
+
+OPERATIONS = pytest.mark.parametrize("operation", CONTRASTS)
+PICTURES = ["astronaut", "chelsea", "coffee", "rocket"]
+
+
+def photograph(name="astronaut", side=96):
+    return (resize(getattr(data, name)(), (side, side), anti_aliasing=True) * 255).astype(np.uint8)
+
+
+def oracle(picture, operation):
+    """What skimage makes of floats in 0..1."""
+    if operation == "adaptive":
+        return exposure.equalize_adapthist(picture, clip_limit=0.02)
+    if operation == "stretch":
+        low, high = np.percentile(picture, (2, 98))
+        return exposure.rescale_intensity(picture, in_range=(low, high), out_range=(0.0, 1.0))
+    return exposure.equalize_hist(picture)
+
+
+def assert_alike(changed, expected, operation):
+    """Within 1/255; adaptive equalization within 2/255 on average and 8/255 anywhere."""
+    off = np.abs(changed - expected)
+    assert off.max() <= (8 if operation == "adaptive" else 1) / 255
+    if operation == "adaptive":
+        assert off.mean() <= 2 / 255
+
+
+@OPERATIONS
+@pytest.mark.parametrize("name", PICTURES)
+def test_contrast_on_rgb_is_that_of_skimage(operation, name):
+    rgb = photograph(name)
+    changed = contrast_on_rgb(rgb, operation)
+    assert changed.dtype == np.float32 and changed.shape == rgb.shape
+    assert_alike(changed, oracle(rgb / 255, operation), operation)
+    assert np.abs(contrast_on_rgb(rgb / 255, operation) - changed).max() <= 8 / 255
+
+
+@OPERATIONS
+@pytest.mark.parametrize("name", PICTURES)
+def test_contrast_on_lightness_is_that_of_skimage(operation, name):
+    L = color.rgb2lab(photograph(name))[..., 0]
+    changed = contrast_on_lightness(L, operation)
+    assert changed.dtype == np.float32 and changed.shape == L.shape
+    assert_alike(changed / 100, oracle(L / 100, operation), operation)
+
+
+@OPERATIONS
+@pytest.mark.parametrize("name", PICTURES)
+def test_stored_variants_are_those_of_skimage(operation, name):
+    """Eight bits cost at most half a step on top."""
+    rgb = photograph(name)
+    stored = encode(rgb, (operation,))[3] / 255
+    assert_alike(stored, oracle(color.rgb2lab(rgb)[..., 0] / 100, operation), operation)
+
+
+@OPERATIONS
+def test_contrast_does_something(operation):
+    rgb = photograph()
+    L = rgb_to_lab(rgb)[..., 0]
+    assert np.abs(contrast_on_lightness(L, operation) - L).mean() > 1
+    assert np.abs(contrast_on_rgb(rgb, operation) - rgb / 255).mean() > 0.01
+
+
+@OPERATIONS
+@pytest.mark.parametrize("value", [0.0, 40.0, 100.0])
+def test_a_flat_picture_stays_flat(operation, value):
+    changed = contrast_on_lightness(np.full((32, 32), value, np.float32), operation)
+    assert np.ptp(changed) == 0 and 0 <= changed[0, 0] <= 100
+
+
+@OPERATIONS
+@given(
+    picture=hnp.arrays(
+        np.float32, st.tuples(st.integers(9, 33), st.integers(9, 33)), elements=st.floats(0, 100, width=32)
+    )
+)
+@settings(max_examples=25, deadline=None)
+def test_lightness_of_any_size_stays_in_range(operation, picture):
+    changed = contrast_on_lightness(picture, operation)
+    assert changed.shape == picture.shape and changed.dtype == np.float32
+    assert changed.min() >= 0 and changed.max() <= 100
+
+
+@pytest.mark.parametrize("contrast", [contrast_on_rgb, contrast_on_lightness])
+def test_bad_contrast_input_is_named(contrast):
+    with pytest.raises(CourseError, match="unknown contrast operation 'gamma': choose among adaptive"):
+        contrast(np.zeros((16, 16, 3)), "gamma")
+    with pytest.raises(CourseError, match=r"0\.\.1"):
+        contrast(np.full((16, 16, 3), 200.0), "stretch")
+    with pytest.raises(CourseError, match=r"0\.\.1"):
+        contrast(np.full((16, 16, 3), np.nan), "stretch")
+
+
+BATCHES = hnp.arrays(
+    st.sampled_from([np.uint8, np.float32]),
+    st.tuples(*[st.integers(1, 6)] * 4),
+    elements={"min_value": 0, "max_value": 1},
+)
+
+
+@given(batch=BATCHES, direction=st.sampled_from(FLIPS))
+@settings(max_examples=50, deadline=None)
+def test_a_flip_undoes_itself_and_copies_nothing(batch, direction):
+    flipped = flip(batch, direction)
+    assert flipped.shape == batch.shape and flipped.dtype == batch.dtype
+    assert np.shares_memory(flipped, batch)
+    assert np.array_equal(flip(flipped, direction), batch)
+    assert np.array_equal(flip(batch[0], direction), flipped[0])
+
+
+def test_flips_go_the_way_they_say():
+    picture = np.arange(6).reshape(2, 3, 1)
+    assert flip(picture, "left-right")[..., 0].tolist() == [[2, 1, 0], [5, 4, 3]]
+    assert flip(picture, "upside-down")[..., 0].tolist() == [[3, 4, 5], [0, 1, 2]]
+    with pytest.raises(CourseError, match="unknown flip 'diagonal'"):
+        flip(picture, "diagonal")
+
+
+@given(direction=st.sampled_from(FLIPS), name=st.sampled_from(PICTURES), operation=st.sampled_from(CONTRASTS))
+@settings(max_examples=12, deadline=None)
+def test_contrast_and_flips_commute_but_for_adaptive_equalization(direction, name, operation):
+    L = rgb_to_lab(photograph(name, 64))
+    contrast_first = flip(contrast_on_lightness(L[..., 0], operation)[..., None], direction)[..., 0]
+    flip_first = contrast_on_lightness(flip(L, direction)[..., 0], operation)
+    off = np.abs(contrast_first - flip_first)
+    assert off.mean() <= 1 if operation == "adaptive" else off.max() <= 1e-3
+
+
+def test_planes_are_true_to_the_photograph():
+    rgb = np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)
+    lab = rgb_to_lab(rgb)
+    planes = encode(rgb, ())
+    assert planes.shape == (3, 64, 64) and planes.dtype == np.uint8
+    assert np.abs(planes[2] / 2.55 - lab[..., 0]).max() <= 0.2
+    assert np.abs(np.moveaxis(planes[:2].view(np.int8), 0, -1) - lab[..., 1:]).max() <= 0.501
+
+
+def test_contrast_leaves_the_target_alone():
+    rgb = photograph()
+    with_contrast, without = encode(rgb, CONTRASTS), encode(rgb, ())
+    assert len(with_contrast) == 6
+    assert np.array_equal(with_contrast[:3], without)
+
+
+@pytest.fixture
+def photographs(monkeypatch, tmp_path):
+    """Stand-in Photographs, and an empty cache."""
+    monkeypatch.setattr(augment, "CACHE", tmp_path / "cache")
+    rgb = np.stack([photograph(name, 32) for name in PICTURES])
+    return SimpleNamespace(name="own", checksum="c0ffee", size=32, rgb=rgb, names=list(PICTURES))
+
+
+def files():
+    return sorted(path.name for path in augment.CACHE.iterdir())
+
+
+def test_an_array_is_prepared_in_memory(photographs):
+    planes = prepare(photographs.rgb)
+    assert not isinstance(planes, np.memmap) and not augment.CACHE.exists()
+    assert np.array_equal(planes, [encode(rgb) for rgb in photographs.rgb])
+
+
+def test_photographs_are_prepared_once(photographs, monkeypatch):
+    first = prepare(photographs)
+    assert isinstance(first, np.memmap) and not first.flags.writeable
+    assert np.array_equal(first, prepare(photographs.rgb))
+    monkeypatch.setattr(augment, "encode", None)
+    assert np.array_equal(prepare(photographs), first)
+    assert len(files()) == 1
+
+
+@pytest.mark.parametrize("what", ["checksum", "names", "contrast"])
+def test_other_photographs_have_another_file(photographs, what):
+    prepare(photographs)
+    if what == "checksum":
+        photographs.checksum = "decaf"
+    elif what == "names":
+        photographs.names = photographs.names[::-1]
+    prepare(photographs, CONTRASTS[:1] if what == "contrast" else CONTRASTS)
+    assert len(files()) == 2
+
+
+def test_a_preparation_cut_short_leaves_nothing(photographs, monkeypatch):
+    whole = encode
+
+    def failing(rgb, contrast):
+        if np.array_equal(rgb, photographs.rgb[-1]):
+            raise KeyboardInterrupt
+        return whole(rgb, contrast)
+
+    monkeypatch.setattr(augment, "encode", failing)
+    with pytest.raises(KeyboardInterrupt):
+        prepare(photographs)
+    assert files() == []
+    monkeypatch.setattr(augment, "encode", whole)
+    assert np.array_equal(prepare(photographs), prepare(photographs.rgb))
+
+
+def test_a_full_disk_is_named_before_anything_is_written(photographs, monkeypatch):
+    monkeypatch.setattr(augment.shutil, "disk_usage", lambda _: SimpleNamespace(free=1000))
+    with pytest.raises(CourseError, match="4 photographs takes 0.0 GB of disk"):
+        prepare(photographs)
+    assert files() == []

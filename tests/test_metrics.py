@@ -1,0 +1,351 @@
+import subprocess
+import sys
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import pytest
+import scipy.stats
+from PIL import Image, ImageOps
+from scipy.spatial.distance import jensenshannon
+from skimage import color
+from skimage.metrics import peak_signal_noise_ratio, structural_similarity
+
+from helpers import lab, metrics
+from helpers.errors import CourseError
+
+SAMPLE = Path(__file__).resolve().parents[1] / "data" / "sample"
+
+
+@pytest.fixture(scope="module")
+def photographs():
+    files = sorted(SAMPLE.glob("*.jpg"))
+    return np.stack([ImageOps.fit(Image.open(file).convert("RGB"), (96, 96)) for file in files])
+
+
+@pytest.fixture(scope="module")
+def true_ab(photographs):
+    return lab.rgb_to_lab(photographs)[..., 1:]
+
+
+@pytest.fixture(scope="module")
+def rows(photographs, true_ab):
+    """The trivial predictions of the sample photographs, measured."""
+    predictions = {
+        "itself": photographs,
+        "grey": metrics.grey(photographs),
+        "mean_ab": metrics.mean_ab(photographs, metrics.mean_ab_of(photographs)),
+        "own_mean": metrics.recolor(photographs, true_ab.mean(axis=(1, 2), keepdims=True)),
+        "shuffled": metrics.shuffled_ab(photographs),
+        "half": metrics.scaled(photographs, true_ab, 0.5),
+        "quarter_size": metrics.recolor(photographs, true_ab.reshape(-1, 24, 4, 24, 4, 2).mean((2, 4))),
+    }
+    return {name: metrics.measure(photographs, predicted) for name, predicted in predictions.items()}
+
+
+def plain(*pixels, side=16):
+    """Photographs of one color each."""
+    return np.stack([np.full((side, side, 3), pixel, np.uint8) for pixel in pixels])
+
+
+def test_each_metric_is_that_of_scikit_image(photographs, rows):
+    measured, predicted = rows["shuffled"], metrics.shuffled_ab(photographs)
+    for index in (0, 17, 49):
+        true, other = photographs[index], predicted[index]
+        true_lab, other_lab = color.rgb2lab(true), color.rgb2lab(other)
+        expected = {
+            "psnr": peak_signal_noise_ratio(true, other),
+            "ssim": structural_similarity(true, other, channel_axis=-1),
+            "delta_e": color.deltaE_ciede2000(true_lab, other_lab).mean(),
+            "chroma": np.hypot(other_lab[..., 1], other_lab[..., 2]).mean(),
+            "true_chroma": np.hypot(true_lab[..., 1], true_lab[..., 2]).mean(),
+        }
+        for metric, value in expected.items():
+            assert measured[metric][index] == pytest.approx(value, abs=2e-3), metric
+
+
+def test_every_array_is_float64_with_a_row_per_photograph(photographs, rows):
+    for measured in rows.values():
+        assert {(array.dtype.str, len(array)) for array in measured.values()} == {("<f8", len(photographs))}
+
+
+def test_psnr_of_a_known_error():
+    measured = metrics.measure(plain((100, 100, 100)), plain((110, 90, 110)))
+    assert measured["psnr"] == pytest.approx(20 * np.log10(255 / 10))
+
+
+def test_truth_against_itself(rows):
+    summary = metrics.summarize(rows["itself"])
+    exact = {"psnr": 100, "ssim": 1, "delta_e": 0, "delta_cf": 0, "auc": 1, "ab_jsd": 0}
+    for metric, value in exact.items():
+        assert summary[metric] == pytest.approx({"mean": value, "low": value, "high": value}), metric
+    assert summary["chroma"] == summary["true_chroma"]
+
+
+def test_colorfulness_is_the_signed_form():
+    picture = np.zeros((8, 8, 3), np.uint8)
+    picture[:, :4, 0] = picture[:, 4:, 2] = 255  # left red, right blue
+    # R - G is 255 and 0; (R + G) / 2 - B is 127.5 and -255, whose mean the absolute form would not cancel.
+    expected = np.hypot(127.5, 191.25) + 0.3 * np.hypot(127.5, -63.75)
+    assert metrics.colorfulness(picture) == pytest.approx(expected)
+    measured = metrics.measure([picture], plain((9, 9, 9), side=8))
+    assert measured["colorfulness"] == [0]
+    assert measured["delta_cf"] == pytest.approx(-expected)
+
+
+def test_auc_of_one_distance():
+    truth, predicted = plain((128, 128, 128)), plain((200, 90, 60))
+    distance = np.hypot(*lab.rgb_to_lab(predicted)[0, 0, 0, 1:])
+    assert metrics.measure(truth, predicted)["auc"] == pytest.approx(1 - distance / 150, abs=1e-4)
+
+
+def test_auc_stops_counting_at_150():
+    truth, predicted = plain((0, 0, 255)), plain((0, 255, 0))
+    assert np.linalg.norm(lab.rgb_to_lab(truth) - lab.rgb_to_lab(predicted), axis=-1).min() > 150
+    assert metrics.measure(truth, predicted)["auc"] == pytest.approx(0)
+
+
+def test_auc_is_the_area_under_the_curve_of_thresholds(photographs, true_ab, rows):
+    shuffled = lab.rgb_to_lab(metrics.shuffled_ab(photographs))[..., 1:]
+    distance = np.linalg.norm(shuffled - true_ab, axis=-1).reshape(len(photographs), -1)
+    thresholds = np.linspace(0, 150, 1501)
+    curve = np.stack([(distance <= threshold).mean(axis=1) for threshold in thresholds], axis=1)
+    np.testing.assert_allclose(rows["shuffled"]["auc"], np.trapezoid(curve, thresholds) / 150, atol=5e-4)
+
+
+def test_divergence_of_known_palettes():
+    grey, red = (128, 128, 128), (255, 0, 0)
+    apart = metrics.measure(plain(grey, grey), plain(red, red))
+    half = metrics.measure(plain(grey, grey), plain(red, grey))
+    assert metrics.summarize(apart)["ab_jsd"]["mean"] == pytest.approx(1)
+    assert metrics.summarize(half)["ab_jsd"]["mean"] == pytest.approx(
+        jensenshannon([1, 0], [0.5, 0.5], 2) ** 2
+    )
+    # The whole set has one palette, although each photograph has another's.
+    swapped = metrics.measure(plain(grey, red), plain(red, grey))
+    assert metrics.summarize(swapped)["ab_jsd"]["mean"] == pytest.approx(0)
+
+
+def test_histograms_hold_every_color_in_bins_of_ten_units():
+    steps = np.linspace(0, 255, 18).astype(np.uint8)
+    cube = np.stack(np.meshgrid(steps, steps, steps), axis=-1).reshape(1, 18, -1, 3)
+    histogram = metrics.measure(cube, cube)["true_histogram"].reshape(23, 23)
+    a, b = np.moveaxis(lab.rgb_to_lab(cube)[..., 1:].reshape(-1, 2), -1, 0)
+    edges = np.arange(-115, 116, 10)
+    np.testing.assert_allclose(histogram, np.histogram2d(a, b, (edges, edges))[0] / a.size, atol=1e-9)
+    assert histogram.sum() == pytest.approx(1)
+
+
+def test_near_grey_noise_fills_one_bin():
+    noise = np.random.default_rng(0).integers(126, 130, (1, 32, 32, 3)).astype(np.uint8)
+    assert np.count_nonzero(metrics.measure(noise, noise)["true_histogram"]) == 1
+
+
+def test_photographs_of_different_sizes(photographs):
+    truth = [photographs[0], photographs[1][:40, :71], photographs[2][:7, :9]]
+    predicted = metrics.grey(truth)
+    assert [picture.shape for picture in predicted] == [picture.shape for picture in truth]
+    together = metrics.measure(truth, predicted)
+    for index in range(3):
+        alone = metrics.measure(truth[index : index + 1], predicted[index : index + 1])
+        for name, values in alone.items():
+            np.testing.assert_array_equal(together[name][index], values[0])
+
+
+@pytest.mark.parametrize(
+    ("truth", "predicted", "says"),
+    [
+        ([], [], "no photograph"),
+        (plain(0, 0), plain(0), "2 photographs but 1 predictions"),
+        (plain(0), plain(0, side=8), "its prediction"),
+        (plain(0) / 255, plain(0), "photograph 0 must be uint8"),
+        (plain(0, 0), plain(0, 0).astype(np.float32), "prediction 0 must be uint8"),
+        (plain(0)[0], plain(0)[0], "shape"),
+        (plain(0)[..., :1], plain(0)[..., :1], "shape"),
+        (plain(0, side=6), plain(0, side=6), "at least 7"),
+    ],
+)
+def test_bad_input_is_named_in_one_line(truth, predicted, says):
+    with pytest.raises(CourseError, match=says) as error:
+        metrics.measure(truth, predicted)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("call", "says"),
+    [
+        (lambda: metrics.recolor(plain(0, 0), np.zeros((1, 4, 4, 2))), "2 photographs but 1"),
+        (lambda: metrics.recolor(plain(0), np.zeros((1, 4, 4, 3))), "ab must be of shape"),
+        (lambda: metrics.recolor(plain(0)[0], np.full((16, 16, 2), np.nan)), "NaN"),
+        (lambda: metrics.recolor(plain(0)[0] / 255, np.zeros((4, 4, 2))), "must be uint8"),
+        (lambda: metrics.mean_ab_of([]), "no photograph"),
+        (lambda: metrics.shuffled_ab(plain(0)), "at least two"),
+        (lambda: metrics.best_scale(plain(0), np.zeros((1, 4, 4, 2)), "chroma"), "no best number"),
+    ],
+)
+def test_bad_input_to_the_trivial_answers(call, says):
+    with pytest.raises(CourseError, match=says) as error:
+        call()
+    assert "\n" not in str(error.value)
+
+
+def test_summary_is_the_mean_with_its_percentile_bootstrap(rows):
+    measured = rows["grey"]
+    summary = metrics.summarize(measured, seed=3, resamples=4000)
+    assert tuple(summary) == metrics.METRICS
+    for metric in ("psnr", "delta_e", "true_chroma"):
+        values = measured[metric]
+        reference = scipy.stats.bootstrap((values,), np.mean, method="percentile", rng=1)
+        tolerance = 0.15 * reference.standard_error
+        assert summary[metric]["mean"] == pytest.approx(values.mean())
+        assert summary[metric]["low"] == pytest.approx(reference.confidence_interval.low, abs=tolerance)
+        assert summary[metric]["high"] == pytest.approx(reference.confidence_interval.high, abs=tolerance)
+
+
+def test_intervals_hold_the_mean_and_repeat_with_the_seed(rows):
+    for measured in rows.values():
+        summary = metrics.summarize(measured)
+        assert summary == metrics.summarize(measured, seed=0)
+        for metric in metrics.METRICS:
+            interval = summary[metric]
+            assert interval["low"] <= interval["mean"] + 1e-9, metric
+            assert interval["mean"] <= interval["high"] + 1e-9, metric
+    assert metrics.summarize(rows["grey"], seed=1)["psnr"] != metrics.summarize(rows["grey"])["psnr"]
+
+
+def test_more_photographs_narrow_the_interval(photographs, rows):
+    def width(measured, metric):
+        interval = metrics.summarize(measured)[metric]
+        return interval["high"] - interval["low"]
+
+    few = metrics.measure(photographs[::5], metrics.grey(photographs[::5]))
+    assert width(rows["grey"], "psnr") < 0.7 * width(few, "psnr")
+    assert width(rows["grey"], "ab_jsd") < width(few, "ab_jsd")
+
+
+def test_one_photograph_has_no_spread():
+    summary = metrics.summarize(metrics.measure(plain((200, 90, 60)), plain((90, 200, 60))))
+    for interval in summary.values():
+        assert interval["low"] == pytest.approx(interval["mean"])
+        assert interval["high"] == pytest.approx(interval["mean"])
+
+
+@pytest.mark.parametrize("metric", metrics.METRICS)
+def test_comparison_is_first_minus_second(rows, metric):
+    first, second = rows["half"], rows["grey"]
+    forth, back = metrics.compare(first, second, metric), metrics.compare(second, first, metric)
+    means = [metrics.summarize(measured)[metric]["mean"] for measured in (first, second)]
+    assert forth["mean"] == pytest.approx(means[0] - means[1])
+    assert forth == pytest.approx({"mean": -back["mean"], "low": -back["high"], "high": -back["low"]})
+    assert forth["low"] <= forth["mean"] <= forth["high"]
+
+
+def test_comparison_is_paired(photographs, true_ab, rows):
+    """A small but steady difference shows, which the photographs' own spread would hide."""
+    first = rows["half"]
+    second = metrics.measure(photographs, metrics.scaled(photographs, true_ab, 0.48))
+    for metric in ("psnr", "delta_e", "ab_jsd"):
+        difference = metrics.compare(first, second, metric)
+        assert difference["low"] * difference["high"] > 0, metric
+        one, other = (metrics.summarize(measured)[metric] for measured in (first, second))
+        assert min(one["high"], other["high"]) > max(one["low"], other["low"]), metric
+
+
+def test_comparison_refuses_other_photographs_and_unknown_metrics(photographs, rows):
+    other = metrics.measure(photographs[::-1], metrics.grey(photographs[::-1]))
+    with pytest.raises(CourseError, match="same photographs"):
+        metrics.compare(rows["grey"], other, "psnr")
+    with pytest.raises(CourseError, match="psnr"):
+        metrics.compare(rows["grey"], rows["grey"], "PSNR")
+
+
+def test_recolor_keeps_the_lightness_and_takes_the_color(photographs, true_ab):
+    np.testing.assert_array_equal(metrics.recolor(photographs, true_ab), photographs)
+    colored = lab.rgb_to_lab(metrics.recolor(photographs, true_ab * 0.5))
+    truth = lab.rgb_to_lab(photographs)
+    # Half the distance to grey stays among the colors of a screen: rounding alone moves L and ab.
+    assert np.abs(colored[..., 0] - truth[..., 0]).mean() < 0.15
+    assert np.abs(colored[..., 1:] - truth[..., 1:] * 0.5).mean() < 0.35
+
+
+def test_recolor_takes_one_photograph_or_many(photographs, true_ab):
+    ab = true_ab[:2] * 0.5
+    many = metrics.recolor(photographs[:2], ab)
+    np.testing.assert_array_equal(metrics.recolor(photographs[1], ab[1]), many[1])
+    np.testing.assert_array_equal(metrics.recolor(list(photographs[:2]), list(ab)), many)
+    np.testing.assert_array_equal(metrics.grey(photographs[1]), metrics.grey(photographs[:2])[1])
+
+
+def test_recolor_upsamples_bilinearly():
+    ramp = np.zeros((4, 4, 2), np.float32)
+    ramp[..., 0] = [-30, -10, 10, 30]
+    a = lab.rgb_to_lab(metrics.recolor(plain((128, 128, 128), side=32)[0], ramp))[..., 1]
+    # Pixels lie at the middle of their squares: the first known value is that of column 3.5.
+    expected = np.interp(np.arange(32), [3.5, 11.5, 19.5, 27.5], [-30, -10, 10, 30])
+    np.testing.assert_allclose(a, np.tile(expected, (32, 1)), atol=0.7)
+
+
+@pytest.mark.parametrize("count", [2, 3, 8])
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_shuffled_gives_each_photograph_the_color_of_another(count, seed):
+    """Equally light colors, so that a photograph turns into the one whose color it gets."""
+    angles = np.arange(count) * 2 * np.pi / count
+    pixels = np.stack([np.full(count, 60), 25 * np.cos(angles), 25 * np.sin(angles)], axis=-1)
+    rgb = plain(*lab.to_uint8(lab.lab_to_rgb(pixels)))
+    colored = lab.rgb_to_lab(metrics.shuffled_ab(rgb, seed))[:, 0, 0, 1:]
+    donors = np.linalg.norm(colored[:, None] - pixels[None, :, 1:], axis=-1).argmin(axis=1)
+    assert sorted(donors) == list(range(count))
+    assert (donors != np.arange(count)).all()
+
+
+def test_shuffled_repeats_with_its_seed_alone(photographs):
+    np.testing.assert_array_equal(metrics.shuffled_ab(photographs, 5), metrics.shuffled_ab(photographs, 5))
+    assert (metrics.shuffled_ab(photographs, 5) != metrics.shuffled_ab(photographs, 6)).any()
+
+
+def test_mean_ab_of_weighs_photographs_alike():
+    red, blue = plain((200, 90, 60), side=8)[0], plain((60, 90, 200), side=32)[0]
+    expected = (lab.rgb_to_lab(red)[0, 0, 1:] + lab.rgb_to_lab(blue)[0, 0, 1:]) / 2
+    np.testing.assert_allclose(metrics.mean_ab_of([red, blue]), expected, atol=1e-4)
+
+
+@pytest.mark.parametrize("metric", metrics.BETTER)
+def test_best_scale_undoes_a_known_one(photographs, true_ab, metric):
+    assert metrics.best_scale(photographs[:8], true_ab[:8] / 1.6, metric) == pytest.approx(1.6, abs=0.03)
+
+
+def test_trivial_rows_stand_in_the_published_order(photographs, true_ab, rows):
+    """The relations of the published rows (975 ImageNet photographs) hold on the sample as well."""
+
+    def worse_to_better(metric, *names):
+        for worse, better in pairwise(names):
+            difference = metrics.compare(rows[better], rows[worse], metric)
+            sign = metrics.BETTER[metric]
+            assert min(sign * difference["low"], sign * difference["high"]) > 0, (metric, worse, better)
+
+    order = ("shuffled", "grey", "own_mean", "half", "quarter_size", "itself")
+    worse_to_better("psnr", *order)
+    worse_to_better("delta_e", *order)
+    worse_to_better("auc", *order)
+    worse_to_better("psnr", "shuffled", "mean_ab", "own_mean")
+    worse_to_better("delta_e", "shuffled", "mean_ab", "own_mean")
+    worse_to_better("ssim", "shuffled", "grey", "half", "quarter_size")
+    worse_to_better("ab_jsd", "grey", "own_mean", "quarter_size")
+
+    summary = {name: metrics.summarize(measured) for name, measured in rows.items()}
+    mean = {name: {metric: row[metric]["mean"] for metric in row} for name, row in summary.items()}
+    assert abs(mean["mean_ab"]["psnr"] - mean["grey"]["psnr"]) < 1.5
+    assert abs(mean["mean_ab"]["delta_e"] - mean["grey"]["delta_e"]) < 1.5
+    assert mean["grey"]["colorfulness"] < 0.2  # rounding alone
+    assert mean["grey"]["chroma"] < 0.02
+    assert mean["grey"]["auc"] == pytest.approx(1 - mean["grey"]["true_chroma"] / 150, abs=1e-4)
+    assert mean["half"]["chroma"] == pytest.approx(mean["half"]["true_chroma"] / 2, rel=0.03)
+    assert (
+        0 < mean["mean_ab"]["colorfulness"] < mean["own_mean"]["colorfulness"] < mean["half"]["colorfulness"]
+    )
+    assert abs(mean["shuffled"]["delta_cf"]) < 0.3 * abs(mean["grey"]["delta_cf"])
+
+
+def test_no_keras_is_loaded():
+    code = "import sys, helpers.metrics; sys.exit('keras' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
