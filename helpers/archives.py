@@ -5,6 +5,7 @@ it can reach outside a folder, and no link or device in it is ever followed.
 """
 
 import hashlib
+import lzma
 import os
 import stat
 import tarfile
@@ -12,13 +13,14 @@ import zipfile
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from helpers.errors import CourseError
 
 MOST_FILES = 200_000
 MOST_BYTES = 50 * 10**9
 LARGEST_FILE = 200 * 10**6
+_DAMAGE = (zlib.error, lzma.LZMAError, EOFError, NotImplementedError)
 LITTER = ("__MACOSX", "Thumbs.db", "desktop.ini")
 
 
@@ -84,11 +86,9 @@ def members(path: Path) -> Iterator[Member]:
             files += 1
             total += len(member.data or b"")
             if files > MOST_FILES or total > MOST_BYTES:
-                raise CourseError(
-                    f"{path} holds more than {MOST_FILES:,} files or {MOST_BYTES // 10**9} GB: take a part of it"
-                )
+                raise _too_much(path)
             yield member
-    except (tarfile.TarError, zipfile.BadZipFile, zlib.error, EOFError) as error:
+    except (OSError, tarfile.TarError, zipfile.BadZipFile, *_DAMAGE) as error:
         raise CourseError(f"{path} is damaged or cut off ({error}): fetch it again") from None
 
 
@@ -104,7 +104,11 @@ def _read_folder(path: Path) -> Iterator[Member]:
 
 
 def _files(path: Path) -> Iterator[tuple[str, Path]]:
+    count = 0
     for folder, subfolders, names in os.walk(path):
+        count += len(names)
+        if count > MOST_FILES:
+            raise _too_much(path)
         subfolders[:] = sorted(name for name in subfolders if not _litter(name))
         for name in sorted(names):
             file = Path(folder, name)
@@ -116,7 +120,7 @@ def _read_zip(path: Path) -> Iterator[Member]:
     with zipfile.ZipFile(path) as archive:
         for entry in archive.infolist():
             link = stat.S_ISLNK(entry.external_attr >> 16)
-            if entry.is_dir() or _litter(*PurePosixPath(entry.filename).parts):
+            if entry.is_dir() or _litter(*_parts(entry.filename)):
                 continue
             reason = _refusal(entry.filename, not link, entry.file_size)
             if entry.flag_bits & 1:
@@ -125,24 +129,24 @@ def _read_zip(path: Path) -> Iterator[Member]:
                 yield Member(entry.filename, reason=reason)
             else:
                 with archive.open(entry) as file:
-                    yield Member(entry.filename, file.read(LARGEST_FILE))
+                    yield Member(entry.filename, file.read())
 
 
 def _read_tar(path: Path) -> Iterator[Member]:
     with tarfile.open(path) as archive:
         for entry in archive:
             name = entry.name.removeprefix("./")
-            if entry.isdir() or _litter(*PurePosixPath(name).parts):
+            if entry.isdir() or _litter(*_parts(name)):
                 continue
             reason = _refusal(name, entry.isreg(), entry.size)
             if reason:
                 yield Member(name, reason=reason)
             else:
-                yield Member(name, archive.extractfile(entry).read(LARGEST_FILE))
+                yield Member(name, archive.extractfile(entry).read())
 
 
 def _refusal(name: str, regular: bool, size: int) -> str:
-    parts = name.replace("\\", "/").split("/")
+    parts = _parts(name)
     if parts[0] == "" or ".." in parts or ":" in parts[0]:
         return "its name leads out of the archive"
     if not regular:
@@ -150,9 +154,19 @@ def _refusal(name: str, regular: bool, size: int) -> str:
     return _too_large() if size > LARGEST_FILE else ""
 
 
+def _parts(name: str) -> list[str]:
+    # What one system takes for a part of a name is a folder's end to another.
+    return name.replace("\\", "/").split("/")
+
+
+def _too_much(path: Path) -> CourseError:
+    most = f"{MOST_FILES:,} files or {MOST_BYTES // 10**9} GB"
+    return CourseError(f"{path} holds more than {most}: take a part of it")
+
+
 def _too_large() -> str:
     return f"larger than {LARGEST_FILE // 10**6} MB"
 
 
 def _litter(*parts: str) -> bool:
-    return any(part in LITTER or (part.startswith(".") and part != "..") for part in parts)
+    return any(part in LITTER or (part.startswith(".") and part not in (".", "..")) for part in parts)

@@ -21,7 +21,7 @@ import skimage
 from skimage import exposure
 
 from helpers.errors import CourseError
-from helpers.lab import rgb_to_lab
+from helpers.lab import ROUNDING, rgb_to_lab
 from helpers.sources import DATA
 
 FLIPS = ("left-right", "upside-down")
@@ -109,15 +109,16 @@ def prepare(photographs, contrast=CONTRASTS):
     Parameters
     ----------
     photographs : Photographs, or uint8 array of shape (n, height, width, 3)
-        The planes of Photographs are kept in a memory-mapped file under data/cache/,
-        and are computed once; those of an array are kept in memory.
+        What Photographs are prepared to is computed once and kept in a memory-mapped
+        file under data/cache/; what an array is prepared to is kept in memory.
     contrast : tuple of str
         The operations whose variants are wanted.
 
     Returns
     -------
-    uint8 array, shape (n, 3 + operations, height, width)
-        Per photograph the planes that `encode` describes.
+    structured array, shape (n,)
+        Its fields "L", uint8 (n, 1 + operations, height, width), and "ab", int8
+        (n, height, width, 2), are those of `encode`.
 
     Raises
     ------
@@ -125,21 +126,21 @@ def prepare(photographs, contrast=CONTRASTS):
         If an operation is unknown, or the disk has no room for the file.
     """
     if isinstance(photographs, np.ndarray):
-        planes = np.empty(_planes_shape(photographs, contrast), np.uint8)
-        _fill(planes, photographs, contrast)
-        return planes
+        prepared = np.empty(len(photographs), _layout(photographs, contrast))
+        _fill(prepared, photographs, contrast)
+        return prepared
     code = Path(__file__).read_text(encoding="utf-8")
     # One checksum serves all splits; the names tell them apart.
     made_of = "\n".join([photographs.checksum, *photographs.names, *contrast, skimage.__version__, code])
     key = sha256(made_of.encode()).hexdigest()[:16]
-    kept = CACHE / f"planes-{photographs.name}-{photographs.size}-{key}.npy"
+    kept = CACHE / f"augmented-{photographs.name}-{photographs.size}-{key}.npy"
     if not kept.exists():
         _store(kept, photographs.rgb, contrast)
     return np.load(kept, mmap_mode="r")
 
 
 def encode(rgb, contrast=CONTRASTS):
-    """Return a photograph's ab and its variants of L, in eight bits each.
+    """Return the variants of a photograph's L, and its ab, in eight bits each.
 
     Parameters
     ----------
@@ -150,35 +151,34 @@ def encode(rgb, contrast=CONTRASTS):
 
     Returns
     -------
-    uint8 array, shape (3 + operations, height, width)
-        The planes a, b, L, and L after each operation: L * 2.55 rounded, and a and b
-        rounded to whole units, as the bytes of signed integers.
+    L : uint8 array, shape (1 + operations, height, width)
+        L * 2.55, rounded: as it is, and after each operation.
+    ab : int8 array, shape (height, width, 2)
+        a and b, rounded to whole units.
 
     Notes
     -----
-    This is the 8-bit CIELAB of TIFF 6.0. Rounding moves L by at most 0.2 and a and b
-    by at most 0.5 units; as photographs in 0..255 are not exact either, a network
-    learns the same from both.
+    This is the 8-bit CIELAB of TIFF 6.0. Rounding moves L by at most 0.2 units, and a
+    and b by at most 0.5.
     """
     lab = rgb_to_lab(rgb)
-    L = lab[..., 0]
-    planes = np.empty((3 + len(contrast), *L.shape), np.uint8)
-    planes[:2] = np.rint(np.moveaxis(lab[..., 1:], -1, 0)).astype(np.int8).view(np.uint8)
-    variants = [L, *(contrast_on_lightness(L, operation) for operation in contrast)]
-    for plane, variant in zip(planes[2:], variants, strict=True):
-        plane[...] = np.rint(variant * 2.55)
-    return planes
+    variants = [lab[..., 0], *(contrast_on_lightness(lab[..., 0], operation) for operation in contrast)]
+    return np.rint(np.stack(variants) * 2.55).astype(np.uint8), np.rint(lab[..., 1:]).astype(np.int8)
 
 
-def _planes_shape(rgb, contrast):
-    return (len(rgb), 3 + len(contrast), *rgb.shape[1:3])
+def _layout(rgb, contrast):
+    """Return the structure of one prepared photograph."""
+    height, width = rgb.shape[1:3]
+    return np.dtype(
+        [("L", np.uint8, (1 + len(contrast), height, width)), ("ab", np.int8, (height, width, 2))]
+    )
 
 
-def _fill(planes, rgb, contrast):
+def _fill(prepared, rgb, contrast):
     """Encode every photograph, in as many threads as there are processors."""
 
     def encode_one(i):
-        planes[i] = encode(rgb[i], contrast)
+        prepared[i] = encode(rgb[i], contrast)
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         for _ in pool.map(encode_one, range(len(rgb))):
@@ -186,10 +186,10 @@ def _fill(planes, rgb, contrast):
 
 
 def _store(kept, rgb, contrast):
-    """Write the planes' file under another name first: what bears its name is whole."""
-    shape = _planes_shape(rgb, contrast)
+    """Write the file under another name first: what bears its name is whole."""
     kept.parent.mkdir(parents=True, exist_ok=True)
-    needed, free = int(np.prod(shape)), shutil.disk_usage(kept.parent).free
+    layout = _layout(rgb, contrast)
+    needed, free = len(rgb) * layout.itemsize, shutil.disk_usage(kept.parent).free
     if needed > free:
         raise CourseError(
             f"preparing {len(rgb)} photographs takes {needed / 1e9:.1f} GB of disk, and "
@@ -197,10 +197,10 @@ def _store(kept, rgb, contrast):
         )
     partial = kept.with_suffix(f".{os.getpid()}.part")
     try:
-        planes = np.lib.format.open_memmap(partial, mode="w+", dtype=np.uint8, shape=shape)
-        _fill(planes, rgb, contrast)
-        planes.flush()
-        del planes
+        prepared = np.lib.format.open_memmap(partial, mode="w+", dtype=layout, shape=(len(rgb),))
+        _fill(prepared, rgb, contrast)
+        prepared.flush()
+        del prepared
         partial.replace(kept)
     finally:
         partial.unlink(missing_ok=True)
@@ -211,7 +211,7 @@ def _contrast(picture, operation):
     if operation not in CONTRASTS:
         raise CourseError(f"unknown contrast operation {operation!r}: choose among {', '.join(CONTRASTS)}.")
     low, high = float(picture.min()), float(picture.max())
-    if not (low >= -1e-6 and high <= 1 + 1e-6):
+    if not (low >= -ROUNDING and high <= 1 + ROUNDING):
         raise CourseError(f"contrast operations take values in 0..1, got {low:.4g}..{high:.4g}.")
     picture = np.clip(picture, 0, 1)
     if operation == "adaptive":
@@ -220,5 +220,6 @@ def _contrast(picture, operation):
         low, high = np.percentile(picture, (2, 98))
         changed = exposure.rescale_intensity(picture, in_range=(low, high), out_range=(0, 1))
     else:
-        changed = exposure.equalize_hist(picture)
-    return changed.astype(np.float32)
+        # One histogram for all channels, as the story had it; raveled, skimage does not warn of it.
+        changed = exposure.equalize_hist(picture.ravel()).reshape(picture.shape)
+    return np.clip(changed, 0, 1).astype(np.float32)

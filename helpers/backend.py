@@ -7,6 +7,7 @@ Importing this module does both steps with the descriptor turned aside; should
 they fail, what was written is shown after all.
 """
 
+import logging
 import os
 import sys
 import tempfile
@@ -14,7 +15,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 os.environ.setdefault("KERAS_BACKEND", "tensorflow")
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 
 @contextmanager
@@ -46,6 +47,9 @@ with quiet_descriptor():
     import keras
 
     keras.ops.convert_to_numpy(keras.ops.zeros(1) + 1)
+
+# Coloring with six networks in one lesson traces six functions, which TensorFlow takes for a mistake.
+logging.getLogger("tensorflow").setLevel(logging.ERROR)
 
 __all__ = ["keras", "quiet_descriptor", "repeatable"]
 

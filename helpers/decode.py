@@ -9,7 +9,7 @@ import warnings
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageCms, ImageOps
+from PIL import Image, ImageChops, ImageCms, ImageOps
 
 from helpers.errors import CourseError
 
@@ -34,7 +34,7 @@ _SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB"))
 _MODE_OF_SPACE = {"GRAY": "L", "RGB": "RGB", "CMYK": "CMYK", "Lab": "LAB"}
 
 
-class NotAPicture(CourseError):
+class DecodeError(CourseError):
     """A file that cannot be decoded; the message is the reason in a few words."""
 
 
@@ -61,29 +61,32 @@ def open_picture(picture: bytes | str | Path, size: int | None = None) -> Image.
 
     Raises
     ------
-    NotAPicture
+    DecodeError
         If there is nothing to decode, with the reason in one line.
     """
-    data = picture if isinstance(picture, bytes) else Path(picture).read_bytes()
+    try:
+        data = picture if isinstance(picture, bytes) else Path(picture).read_bytes()
+    except OSError as error:
+        raise DecodeError(f"{picture} cannot be read ({error.strerror})") from None
     if not data:
-        raise NotAPicture("the file is empty")
+        raise DecodeError("the file is empty")
     try:
         with Image.open(io.BytesIO(data), formats=FORMATS) as image:
             stated = image.size
             if size:
                 image.draft(None, (max(LEAST_SCALE, 2 * size),) * 2)
             image.load()
-            rgb = _to_srgb(_over_white(_eight_bits(_upright(image))))
-    except NotAPicture:
+            rgb = _to_srgb(_over_white(_eight_bits(_upright(_ink(image)))))
+    except DecodeError:
         raise
     except Image.DecompressionBombError:
-        raise NotAPicture(f"more than {MOST_PIXELS // 10**6} megapixels") from None
+        raise DecodeError(f"more than {MOST_PIXELS // 10**6} megapixels") from None
     except Image.UnidentifiedImageError:
-        raise NotAPicture(_what_it_is_instead(data)) from None
+        raise DecodeError(_what_it_is_instead(data)) from None
     except MemoryError:
-        raise NotAPicture("too large for this machine's memory") from None
+        raise DecodeError("too large for this machine's memory") from None
     except Exception as error:  # Pillow's readers raise a dozen kinds on damaged files
-        raise NotAPicture(f"damaged or cut off ({_one_line(error)})") from None
+        raise DecodeError(f"damaged or cut off ({_one_line(error)})") from None
     rgb.info = {"size": stated}
     return rgb
 
@@ -123,10 +126,16 @@ def decode(picture: bytes | str | Path, size: int) -> np.ndarray:
 
     Raises
     ------
-    NotAPicture
+    DecodeError
         If there is nothing to decode, with the reason in one line.
     """
     return square(open_picture(picture, size), size)
+
+
+def _ink(image: Image.Image) -> Image.Image:
+    # Pillow takes every CMYK JPEG for inverted, as Adobe's are; without Adobe's marker it is not.
+    straight = image.format == "JPEG" and image.mode == "CMYK" and "adobe" not in image.info
+    return ImageChops.invert(image) if straight else image
 
 
 def _upright(image: Image.Image) -> Image.Image:
@@ -138,7 +147,7 @@ def _upright(image: Image.Image) -> Image.Image:
 
 def _eight_bits(image: Image.Image) -> Image.Image:
     if image.mode == "F":
-        raise NotAPicture("floating-point pixels, for which white is not defined")
+        raise DecodeError("floating-point pixels, for which white is not defined")
     if not image.mode.startswith("I"):
         return image
     levels = np.asarray(image).astype(np.int64) // 256

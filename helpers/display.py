@@ -53,7 +53,8 @@ def show(figure: Figure, alt: str) -> None:
     """
     if not alt.strip():
         raise CourseError("a picture needs a caption that says what it shows")
-    display(Image(_png(figure)), Markdown(f"*{alt}*"))
+    data, kind = _encode(figure)
+    display(Image(data, format=kind), Markdown(f"**Figure.** {alt}"))
 
 
 def play(draw: Callable[..., Figure], **controls: ipywidgets.ValueWidget) -> None:
@@ -69,10 +70,12 @@ def play(draw: Callable[..., Figure], **controls: ipywidgets.ValueWidget) -> Non
     **controls : ipywidgets.ValueWidget
         Sliders or menus, by the name of the argument that they set.
     """
-    picture = ipywidgets.Image(format="png")
+    picture = ipywidgets.Image()
 
     def redraw(_change: object = None) -> None:
-        picture.value = _png(draw(**{name: control.value for name, control in controls.items()}))
+        picture.value, picture.format = _encode(
+            draw(**{name: control.value for name, control in controls.items()})
+        )
 
     for name, control in controls.items():
         control.description = name
@@ -193,6 +196,8 @@ def table(rows: Mapping[str, Mapping[str, str]], caption: str) -> None:
     )
 
 
+_relaxed: list[str] = []
+
 METRICS = {
     "psnr": ("PSNR dB ↑", 1),
     "ssim": ("SSIM ↑", 3),
@@ -263,7 +268,8 @@ def claim(text: str, measured: float, *, at_least: float | None = None, at_most:
     CourseError
         If no bound is given.
     AssertionError
-        If the measured value is not a number within the bound.
+        If the measured value is not a number within the bound, unless
+        `relax_claims` was called.
     """
     bounds = {"at_least": at_least, "at_most": at_most}
     bounds = {name: float(bound) for name, bound in bounds.items() if bound is not None}
@@ -271,14 +277,27 @@ def claim(text: str, measured: float, *, at_least: float | None = None, at_most:
         raise CourseError("a claim needs a bound: at_least, at_most, or both")
     measured = float(measured)
     declared = " and ".join(f"{name.replace('_', ' ')} {bound:g}" for name, bound in bounds.items())
-    lowest, highest = bounds.get("at_least", -np.inf), bounds.get("at_most", np.inf)
-    if not lowest <= measured <= highest:
+    holds = bounds.get("at_least", -np.inf) <= measured <= bounds.get("at_most", np.inf)
+    if not holds and not _relaxed:
         raise AssertionError(f"{text}: measured {measured:.4g}, but it should be {declared}")
+    mark, verdict = ("✔", declared) if holds else ("✘", f"not {declared}, as in {_relaxed[-1]}")
     _display(
-        f"✔ {text}: {declared}",
-        f"✔ {html.escape(text)}: measured <b>{measured:.3g}</b> ({declared})",
+        f"{mark} {text}: {verdict}",
+        f"{mark} {html.escape(text)}: measured <b>{measured:.3g}</b> ({verdict})",
         claim={"text": text, "measured": measured, **bounds},
     )
+
+
+def relax_claims(made_for: str) -> None:
+    """Let claims that do not hold be shown from now on, instead of stopping the lesson.
+
+    Parameters
+    ----------
+    made_for : str
+        What the claims were made for, as "the course's own photographs".
+        Other photographs may well give other answers.
+    """
+    _relaxed.append(made_for)
 
 
 def headline(text: str) -> None:
@@ -293,12 +312,20 @@ def headline(text: str) -> None:
     _display("The lesson's headline", f"<b>Headline:</b> {html.escape(text)}", headline=text)
 
 
-def _png(figure: Figure) -> bytes:
-    """Draw a figure as PNG, and close it, so that it is not shown a second time."""
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png")
+def _encode(figure: Figure) -> tuple[bytes, str]:
+    """Draw a figure as PNG or JPEG, whichever is smaller, and close it, so that it is not shown twice.
+
+    Photographs are several times smaller as JPEG, lines and letters as PNG. A
+    page on the web shows a notebook only while it is small.
+    """
+    encoded = {}
+    for kind, options in {"png": {}, "jpeg": {"quality": 88, "subsampling": 0}}.items():
+        buffer = io.BytesIO()
+        figure.savefig(buffer, format=kind, pil_kwargs=options)
+        encoded[kind] = buffer.getvalue()
     pyplot.close(figure)
-    return buffer.getvalue()
+    kind = min(encoded, key=lambda kind: len(encoded[kind]))
+    return encoded[kind], kind
 
 
 def _display(plain: str, rich: str, **course: object) -> None:

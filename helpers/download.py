@@ -1,15 +1,84 @@
-"""Stub."""
+"""One verb: `fetch` a source of the catalogue."""
 
-import sys
+import errno
+import shutil
+from pathlib import Path
+from urllib.parse import urlsplit
 
-from tqdm.auto import tqdm
+from helpers import sources, transfer, unsplash
+from helpers.errors import CourseError
+from helpers.sources import Source
+from helpers.transfer import Patience
+
+DOWNLOADS = sources.DATA / "downloads"
 
 
-def fetch(name, to=None):
-    raise NotImplementedError
+def fetch(name: str, to: str | Path | None = None, patience: Patience | None = None) -> Path:
+    """Download a source of the catalogue, unless it is there already.
+
+    License, size and free disk space are shown before the first byte. A download that was cut
+    goes on where it stopped.
+
+    Parameters
+    ----------
+    name : str
+        A name of the catalogue (`helpers.sources.SOURCES`).
+    to : path, optional
+        The folder to put it into; `data/downloads` unless told.
+    patience : Patience, optional
+        How long to wait for the server and how often to try.
+
+    Returns
+    -------
+    pathlib.Path
+        The archive or the folder, ready for `helpers.photographs.load`.
+
+    Raises
+    ------
+    CourseError
+        If there is no such source, the network, the server or the disk fails, or what arrives is
+        not what the catalogue describes.
+    """
+    source = sources.source_named(name)
+    if not source.url:
+        return sources.SAMPLE
+    folder = Path(to or DOWNLOADS)
+    patience = patience or Patience()
+    try:
+        if not source.sha256:
+            return _fetch_one_by_one(source, folder / source.name, patience)
+        target = folder / Path(urlsplit(source.url).path).name
+        if not (target.exists() and target.stat().st_size == source.bytes):
+            _introduce(source, folder)
+            transfer.download(source.url, target, source.bytes, source.sha256, patience)
+        return target
+    except OSError as error:
+        trouble = "the disk is full" if error.errno == errno.ENOSPC else error.strerror or error
+        raise CourseError(f"{folder}: {trouble}; make room, or name another folder with --to") from None
 
 
-def progress(**options) -> tqdm:
-    """Start a progress bar where someone can see it: in a terminal or a notebook."""
-    seen = sys.stderr.isatty() or "ipykernel" in sys.modules
-    return tqdm(disable=not seen, delay=2, leave=False, **options)
+def _fetch_one_by_one(source: Source, home: Path, patience: Patience) -> Path:
+    if not (home / "manifest.json").exists():
+        _introduce(source, home)
+        unsplash.choose(source.url, source.photographs, home, patience)
+    count, missing = unsplash.collect(home, patience)
+    if missing:
+        print(f"{len(missing):,} of {count:,} photographs could not be fetched:")
+        for identity, reason in missing.items():
+            print(f"  {identity}: {reason}")
+    return home / "photographs"
+
+
+def _introduce(source: Source, folder: Path) -> None:
+    """Print what will be downloaded and under which license, and see that the disk has room for it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    free = shutil.disk_usage(folder).free
+    size = f"{source.bytes / 1e6:,.0f} MB" if source.bytes else "a size that is not fixed"
+    print(f"{source.name}: {source.title} ({source.photographs:,} photographs)")
+    print(f"license: {source.license} ({source.page})")
+    print(f"download: {size} from {urlsplit(source.url).hostname}; free on this disk: {free / 1e6:,.0f} MB")
+    if free < source.bytes:
+        raise CourseError(
+            f"{source.name} takes {size}, and {folder} has {free / 1e6:,.0f} MB left: make room, "
+            "or name another folder with --to"
+        )

@@ -172,35 +172,34 @@ def split_by_folder(names: Sequence[str], hashes: Sequence[str]) -> list[str]:
 
 
 def doubles_and_greys(
-    looks: Looks, hashes: Sequence[str], splits: Sequence[str]
+    looks: Looks, names: Sequence[str], hashes: Sequence[str], splits: Sequence[str]
 ) -> dict[int, tuple[str, int]]:
     """Decide which photographs are set aside.
 
     A grey photograph (no a or b above 5) teaches grey: it is set aside from train, and kept in
-    validation and test. A photograph met twice in one split is kept once. A photograph that is
-    the same or nearly the same as one in a later split (train before validation before test) is set
-    aside from the earlier one, so that none straddles.
+    validation and test. A file met twice in one split is kept once, under its first name. A photograph
+    that is the same or nearly the same as one in a later split (train before validation before test)
+    is set aside from the earlier one, so that none straddles.
 
     Parameters
     ----------
     looks : Looks
         Of all photographs.
-    hashes : sequence of str
-        The sha256 of each file.
-    splits : sequence of str
-        The split of each.
+    names, hashes, splits : sequence of str
+        The name of each file, its sha256, and its split.
 
     Returns
     -------
     dict of int to (str, int)
-        For each index set aside: 'grey', 'same' or 'near', and the index of the double (or -1).
+        For each index set aside: 'grey', 'duplicate' or 'near duplicate', and which it doubles (or -1).
     """
     splits = np.asarray(splits)
     aside: dict[int, tuple[str, int]] = {}
-    first: dict[tuple[str, str], int] = {}
-    for index, key in enumerate(zip(splits, hashes, strict=True)):
-        if first.setdefault(key, index) != index:
-            aside[index] = ("same", first[key])
+    kept: dict[str, int] = {}
+    for split in reversed(SPLITS):
+        for index in sorted(np.flatnonzero(splits == split).tolist(), key=lambda index: names[index]):
+            if kept.setdefault(hashes[index], index) != index:
+                aside[index] = ("duplicate", kept[hashes[index]])
     for index in np.flatnonzero((splits == "train") & (looks.chroma <= GREY)):
         aside.setdefault(int(index), ("grey", -1))
     for split, later in (("validation", ["test"]), ("train", ["validation", "test"])):
@@ -209,7 +208,7 @@ def doubles_and_greys(
             rows, near(looks, rows, np.flatnonzero(np.isin(splits, later))), strict=True
         ):
             if double >= 0:
-                aside[int(index)] = ("near", int(double))
+                aside[int(index)] = ("near duplicate", int(double))
     return aside
 
 

@@ -84,7 +84,8 @@ def ms_ssim(truth, predicted, data_range=1.0):
     product = 1.0
     for scale, weight in enumerate(weights):
         if scale:
-            truth, predicted = (ops.average_pool(x, 2, padding="same") for x in (truth, predicted))
+            # Stated strides: Keras' default for them fails on JAX.
+            truth, predicted = (ops.average_pool(x, 2, strides=2, padding="same") for x in (truth, predicted))
         luminance, contrast = _terms(truth, predicted, data_range)
         term = luminance * contrast if scale == len(weights) - 1 else contrast
         product = product * ops.maximum(ops.mean(term, axis=(1, 2)), SMALLEST_TERM) ** weight

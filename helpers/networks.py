@@ -20,7 +20,7 @@ def save(network: keras.Model, path: Path) -> None:
     path : Path
         The file; its folder is made.
     """
-    uncompiled = keras.models.clone_model(network)
+    uncompiled = type(network).from_config(network.get_config())
     uncompiled.set_weights(network.get_weights())
     path.parent.mkdir(parents=True, exist_ok=True)
     uncompiled.save(path)

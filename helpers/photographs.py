@@ -18,20 +18,21 @@ import time
 from collections import Counter, deque
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
 import numpy as np
 from PIL import __version__ as pillow_version
 
-from helpers import archives, decode, download, hygiene, sources
+from helpers import archives, decode, download, hygiene, sources, transfer
 from helpers.errors import CourseError
 from helpers.hygiene import SPLITS
 
 _NOTES = ("split.csv", "ATTRIBUTION.csv", "LICENSE.txt")
 _BATCH = 32
 _BATCH_BYTES = 16 * 2**20
-_ROOMS = (archives, decode, hygiene)
+_ROOMS = (archives, decode, hygiene, sys.modules[__name__])
 
 
 @dataclass(frozen=True)
@@ -104,6 +105,29 @@ class Photographs:
         """How many photographs each split has."""
         return {split: self.splits.count(split) for split in SPLITS}
 
+    def report(self) -> dict[str, str]:
+        """Say how many photographs there are, how large, and which were kept out and why.
+
+        Returns
+        -------
+        dict of str to str
+            What was counted, and the count; ready to be printed as a table.
+        """
+        least, middle, most = self.origin["short_side"]
+        why = Counter(reason.split(":")[0] for _, reason in self.set_aside)
+        kinds = ", ".join(f"{count:,} {kind}" for kind, count in why.most_common())
+        splits = {split: self._split(split) for split in SPLITS}
+        return {
+            "files": f"{self.origin['files']:,} of {self.origin['bytes'] / 1e6:,.1f} MB",
+            "short side": f"{least:,} to {most:,} pixels, the middle one {middle:,}",
+            "could not be decoded": f"{len(self.skipped):,}",
+            "set aside": f"{len(self.set_aside):,}" + (f": {kinds}" if kinds else ""),
+        } | {
+            name: f"{len(split):,}, of them {(split.chroma <= hygiene.GREY).sum():,} grey and "
+            f"{(split.colorfulness < hygiene.WEAK).sum():,} weakly colored"
+            for name, split in splits.items()
+        }
+
     def _split(self, split: str) -> "Photographs":
         count = self.splits.count(split)
         start = self.splits.index(split) if count else 0
@@ -139,33 +163,31 @@ def load(source: str | Path = "sample", size: int = 96, cache: str | Path | None
     """
     if not (isinstance(size, int | np.integer) and 8 <= size <= 1024):
         raise CourseError(f"a size of {size!r} pixels: choose a whole number from 8 to 1024")
-    name, path, extra = _locate(source)
     size = int(size)
-    made_from = archives.fingerprint(path)
-    key = _sha256(made_from, size, pillow_version, *map(_text_of, _ROOMS), _text_of(sys.modules[__name__]))
-    folder = Path(cache or sources.DATA / "cache") / f"{name}-{size}-{_sha256(path.resolve())[:8]}"
-    prepared = _open(folder, key)
-    if prepared is None:
-        try:
+    name, path, extra = _locate(source)
+    home = Path(cache or sources.DATA / "cache")
+    try:
+        made_from = [archives.fingerprint(each) for each in (path, *extra.values())]
+        key = _sha256(*made_from, size, pillow_version, *(_text_of(room) for room in _ROOMS))
+        folder = home / f"{name}-{size}-{_sha256(path.resolve())[:8]}"
+        if (prepared := _open(folder, key)) is None:
             _prepare(folder, key, name, path, extra, size)
-        except OSError as error:
-            if error.errno != errno.ENOSPC:
-                raise
-            raise CourseError(f"the disk is full: make room for the photographs in {folder.parent}") from None
-        prepared = _open(folder, key)
+            prepared = _open(folder, key)
+    except OSError as error:
+        advice = f": make room in {home}" if error.errno == errno.ENOSPC else ""
+        raise CourseError(f"preparing {path} failed: {error.strerror or error}{advice}") from None
     return prepared
 
 
 def _locate(source: str | Path) -> tuple[str, Path, dict[str, Path]]:
-    if source == "sample":
-        return "sample", sources.SAMPLE, sources.skimage_photographs()
-    if str(source) in sources.SOURCES:
-        return str(source), download.fetch(str(source)), {}
+    name = str(source)
+    if name in sources.SOURCES:
+        return name, download.fetch(name), sources.skimage_photographs() if name == "sample" else {}
     path = Path(source).expanduser()
     if not path.exists():
         known = ", ".join(sources.SOURCES)
         raise CourseError(f"no photographs at {source}: give a folder, a .zip or .tar, or one of {known}")
-    return path.name.split(".")[0] or "photographs", path, {}
+    return path.resolve().name.split(".")[0] or "photographs", path, {}
 
 
 def _open(folder: Path, key: str) -> Photographs | None:
@@ -193,8 +215,16 @@ def _prepare(folder: Path, key: str, name: str, path: Path, extra: dict[str, Pat
         _copy_rows(Path(aside, "decoded"), array, order, size)
         text = json.dumps({"key": key, "name": name, "size": size, **record}, ensure_ascii=False)
         Path(aside, "record").write_text(text, encoding="utf-8")
-        os.replace(array, folder / _array_name(key))
-        os.replace(Path(aside, "record"), folder / "record.json")
+        try:
+            array.replace(folder / _array_name(key))
+        except PermissionError:  # on Windows, when another notebook prepared the same and has it open
+            if not (folder / _array_name(key)).exists():
+                raise
+        Path(aside, "record").replace(folder / "record.json")
+    for older in folder.glob("*.npy"):
+        if older.name != _array_name(key):
+            with suppress(OSError):  # another notebook may have it open
+                older.unlink()
 
 
 @dataclass
@@ -234,7 +264,7 @@ def _decode_all(path: Path, extra: dict[str, Path], size: int, target: Path) -> 
     with (
         target.open("wb") as file,
         ThreadPoolExecutor(workers) as pool,
-        download.progress(desc=f"preparing {path.name}", unit=" photographs") as bar,
+        transfer.progress(desc=f"preparing {path.name}", unit=" photographs") as bar,
     ):
         for batch in _batches(_members(path, extra), size, found):
             waiting.append(pool.submit(_decode_batch, batch, size))
@@ -278,7 +308,7 @@ def _decode_batch(batch: list[archives.Member], size: int) -> tuple[list[tuple],
             continue
         try:
             image = decode.open_picture(member.data, size)
-        except decode.NotAPicture as error:
+        except decode.DecodeError as error:
             photographs.append((member.name, "", None, None, str(error)))
             continue
         small.append(decode.square(image, hygiene.LOOK))
@@ -292,13 +322,13 @@ def _arrange(found: _Found, path: Path) -> tuple[dict, list[int]]:
     if not found.names:
         example = f", for example {found.skipped[0][0]}: {found.skipped[0][1]}" if found.skipped else ""
         raise CourseError(f"no photograph in {path}: {found.files} files were looked at{example}")
-    root = _common_folder(found.names)
+    root = _common_folder([*found.names, *found.notes])
     names = [name.removeprefix(root) for name in found.names]
     notes = {name.removeprefix(root): text.decode("utf-8", "replace") for name, text in found.notes.items()}
     looks = hygiene.Looks.join(found.looks)
     listed = _listed_splits(notes.get("split.csv", ""), path)
     splits = _splits(names, found.hashes, listed)
-    aside = hygiene.doubles_and_greys(looks, found.hashes, splits)
+    aside = hygiene.doubles_and_greys(looks, names, found.hashes, splits)
     place = {name: number for number, name in enumerate(listed)}
     order = sorted(
         (row for row in range(len(names)) if row not in aside),
@@ -307,7 +337,7 @@ def _arrange(found: _Found, path: Path) -> tuple[dict, list[int]]:
     kept = Counter(splits[row] for row in order)
     if len(kept) < len(SPLITS):
         raise CourseError(
-            f"{path} gives {kept['train']} photographs to learn from, {kept['validation']} for validation and "
+            f"{path} gives {kept['train']} photographs to learn from, {kept['validation']} for validation, "
             f"{kept['test']} for test ({len(aside)} set aside, {len(found.skipped)} skipped): add photographs"
         )
     credit = _credits(notes)
@@ -318,8 +348,8 @@ def _arrange(found: _Found, path: Path) -> tuple[dict, list[int]]:
         "labels": [PurePosixPath(found.names[row]).parent.name for row in order],
         "credits": [credit.get(names[row], "") for row in order],
         "splits": [splits[row] for row in order],
-        "chroma": [round(float(looks.chroma[row]), 2) for row in order],
-        "colorfulness": [round(float(looks.colorfulness[row]), 2) for row in order],
+        "chroma": looks.chroma[order].tolist(),
+        "colorfulness": looks.colorfulness[order].tolist(),
         "skipped": [(name.removeprefix(root), reason) for name, reason in found.skipped],
         "set_aside": [
             (names[row], _why(kind, double, names, splits)) for row, (kind, double) in sorted(aside.items())
@@ -375,10 +405,9 @@ def _credits(notes: dict[str, str]) -> dict[str, str]:
 
 
 def _why(kind: str, double: int, names: list[str], splits: list[str]) -> str:
-    if kind == "grey":
-        return "grey: no color to learn from"
-    nearly = "the same file as" if kind == "same" else "nearly the same as"
-    return f"{nearly} {names[double]}, which is in {splits[double]}"
+    if double < 0:
+        return f"{kind}: no color to learn from"
+    return f"{kind}: see {names[double]} in {splits[double]}"
 
 
 def _common_folder(names: list[str]) -> str:

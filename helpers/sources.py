@@ -134,6 +134,26 @@ def source_named(name: str) -> Source:
     return SOURCES[name]
 
 
+def catalogue_table() -> str:
+    """Write the catalogue as a Markdown table, as `data/README.md` shows it.
+
+    Returns
+    -------
+    str
+        One row for each source, with its license, size and checksum.
+    """
+    rows = ["| name | photographs | download | sha256 | license |", "| --- | --- | --- | --- | --- |"]
+    for source in SOURCES.values():
+        link = f"[{source.title}]({source.page})"
+        size = f"[{source.bytes:,} bytes]({source.url})" if source.bytes else "not fixed"
+        checksum = f"`{source.sha256}`" if source.sha256 else "not fixed"
+        size, checksum = (size, checksum) if source.url else ("comes with the course", "none")
+        rows.append(
+            f"| `{source.name}` | {source.photographs:,}: {link} | {size} | {checksum} | {source.license} |"
+        )
+    return "\n".join(rows)
+
+
 def skimage_photographs() -> dict[str, Path]:
     """Find the four photographs that scikit-image's wheel holds.
 

@@ -42,21 +42,22 @@ def oracle(picture, operation):
 
 
 def assert_alike(changed, expected, operation):
-    """Within 1/255; adaptive equalization within 2/255 on average and 8/255 anywhere."""
+    """Within 1/255; adaptive equalization within 2/255 on average and 4/255 anywhere."""
     off = np.abs(changed - expected)
-    assert off.max() <= (8 if operation == "adaptive" else 1) / 255
+    assert off.max() <= (4 if operation == "adaptive" else 1) / 255
     if operation == "adaptive":
         assert off.mean() <= 2 / 255
 
 
 @OPERATIONS
 @pytest.mark.parametrize("name", PICTURES)
+@pytest.mark.filterwarnings("ignore:This might be a color image")
 def test_contrast_on_rgb_is_that_of_skimage(operation, name):
     rgb = photograph(name)
     changed = contrast_on_rgb(rgb, operation)
     assert changed.dtype == np.float32 and changed.shape == rgb.shape
     assert_alike(changed, oracle(rgb / 255, operation), operation)
-    assert np.abs(contrast_on_rgb(rgb / 255, operation) - changed).max() <= 8 / 255
+    assert_alike(contrast_on_rgb(rgb / 255, operation), changed, operation)
 
 
 @OPERATIONS
@@ -73,7 +74,7 @@ def test_contrast_on_lightness_is_that_of_skimage(operation, name):
 def test_stored_variants_are_those_of_skimage(operation, name):
     """Eight bits cost at most half a step on top."""
     rgb = photograph(name)
-    stored = encode(rgb, (operation,))[3] / 255
+    stored = encode(rgb, (operation,))[0][1] / 255
     assert_alike(stored, oracle(color.rgb2lab(rgb)[..., 0] / 100, operation), operation)
 
 
@@ -147,23 +148,27 @@ def test_contrast_and_flips_commute_but_for_adaptive_equalization(direction, nam
     contrast_first = flip(contrast_on_lightness(L[..., 0], operation)[..., None], direction)[..., 0]
     flip_first = contrast_on_lightness(flip(L, direction)[..., 0], operation)
     off = np.abs(contrast_first - flip_first)
-    assert off.mean() <= 1 if operation == "adaptive" else off.max() <= 1e-3
+    if operation == "adaptive":
+        assert 0 < off.mean() <= 2
+    else:
+        assert off.max() <= 1e-3
 
 
-def test_planes_are_true_to_the_photograph():
+def test_eight_bits_are_true_to_the_photograph():
     rgb = np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)
     lab = rgb_to_lab(rgb)
-    planes = encode(rgb, ())
-    assert planes.shape == (3, 64, 64) and planes.dtype == np.uint8
-    assert np.abs(planes[2] / 2.55 - lab[..., 0]).max() <= 0.2
-    assert np.abs(np.moveaxis(planes[:2].view(np.int8), 0, -1) - lab[..., 1:]).max() <= 0.501
+    L, ab = encode(rgb, ())
+    assert L.dtype == np.uint8 and L.shape == (1, 64, 64)
+    assert ab.dtype == np.int8 and ab.shape == (64, 64, 2)
+    assert np.abs(L[0] / 2.55 - lab[..., 0]).max() <= 0.2
+    assert np.abs(ab - lab[..., 1:]).max() <= 0.501
 
 
 def test_contrast_leaves_the_target_alone():
     rgb = photograph()
-    with_contrast, without = encode(rgb, CONTRASTS), encode(rgb, ())
-    assert len(with_contrast) == 6
-    assert np.array_equal(with_contrast[:3], without)
+    (L, ab), (plain, plain_ab) = encode(rgb, CONTRASTS), encode(rgb, ())
+    assert len(L) == 4
+    assert np.array_equal(L[:1], plain) and np.array_equal(ab, plain_ab)
 
 
 @pytest.fixture
@@ -179,9 +184,11 @@ def files():
 
 
 def test_an_array_is_prepared_in_memory(photographs):
-    planes = prepare(photographs.rgb)
-    assert not isinstance(planes, np.memmap) and not augment.CACHE.exists()
-    assert np.array_equal(planes, [encode(rgb) for rgb in photographs.rgb])
+    prepared = prepare(photographs.rgb)
+    assert not isinstance(prepared, np.memmap) and not augment.CACHE.exists()
+    for one, rgb in zip(prepared, photographs.rgb, strict=True):
+        L, ab = encode(rgb)
+        assert np.array_equal(one["L"], L) and np.array_equal(one["ab"], ab)
 
 
 def test_photographs_are_prepared_once(photographs, monkeypatch):
@@ -222,6 +229,6 @@ def test_a_preparation_cut_short_leaves_nothing(photographs, monkeypatch):
 
 def test_a_full_disk_is_named_before_anything_is_written(photographs, monkeypatch):
     monkeypatch.setattr(augment.shutil, "disk_usage", lambda _: SimpleNamespace(free=1000))
-    with pytest.raises(CourseError, match="4 photographs takes 0.0 GB of disk"):
+    with pytest.raises(CourseError, match=r"4 photographs takes 0\.0 GB of disk"):
         prepare(photographs)
     assert files() == []

@@ -65,6 +65,21 @@ def test_fewer_scales_are_those_of_tensorflow_with_the_same_weights(side):
     assert np.allclose(numbers(ms_ssim(truth, predicted)), expected, atol=2e-5)
 
 
+def waves(height, width):
+    y, x = np.mgrid[:height, :width].astype(np.float64)
+    truth = 0.5 + 0.25 * np.sin(x / 5) + 0.25 * np.cos(y / 7 + x / 31)
+    predicted = np.clip(truth + 0.2 * np.sin(x * y / 3) + 0.05, 0, 1)
+    return (np.stack([t, t**2], axis=-1)[None].astype(np.float32) for t in (truth, predicted))
+
+
+@pytest.mark.parametrize(
+    ("sides", "expected"), [((177, 201), 0.89628), ((61, 83), 0.83837), ((64, 64), 0.83505)]
+)
+def test_every_backend_gives_the_numbers_of_tensorflow(sides, expected):
+    """The numbers are those of tf.image.ssim_multiscale with the weights of `scale_weights`."""
+    assert numbers(ms_ssim(*waves(*sides)))[0] == pytest.approx(expected, abs=2e-5)
+
+
 @pytest.mark.parametrize(
     ("side", "count"), [(11, 1), (20, 1), (21, 2), (64, 3), (96, 4), (128, 4), (160, 4), (161, 5), (512, 5)]
 )

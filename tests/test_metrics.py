@@ -303,6 +303,14 @@ def test_shuffled_repeats_with_its_seed_alone(photographs):
     assert (metrics.shuffled_ab(photographs, 5) != metrics.shuffled_ab(photographs, 6)).any()
 
 
+def test_mean_ab_is_the_same_color_on_every_lightness():
+    rgb = [np.random.default_rng(0).integers(90, 160, (16, 20, 3)).astype(np.uint8), plain((128, 60, 60))[0]]
+    for before, after in zip(rgb, metrics.mean_ab(rgb, (7, -12)), strict=True):
+        colored = lab.rgb_to_lab(after)
+        np.testing.assert_allclose(colored[..., 0], lab.rgb_to_lab(before)[..., 0], atol=0.5)
+        np.testing.assert_allclose(colored[..., 1:].mean(axis=(0, 1)), (7, -12), atol=0.5)
+
+
 def test_mean_ab_of_weighs_photographs_alike():
     red, blue = plain((200, 90, 60), side=8)[0], plain((60, 90, 200), side=32)[0]
     expected = (lab.rgb_to_lab(red)[0, 0, 1:] + lab.rgb_to_lab(blue)[0, 0, 1:]) / 2

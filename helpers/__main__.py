@@ -1,0 +1,130 @@
+"""The command line: `python -m helpers run`, `fetch`, `sources` and `refresh`."""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from helpers.errors import CourseError
+from helpers.sources import SOURCES
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Do what the command line asks for.
+
+    Parameters
+    ----------
+    arguments : sequence of str, optional
+        The command line's words; those that Python was called with if not given.
+
+    Returns
+    -------
+    int
+        The exit code: 0; 1 if the work failed; 2 if it was asked for wrongly; 130 if interrupted.
+    """
+    options = _parser().parse_args(arguments)
+    try:
+        return options.command(options)
+    except (CourseError, OSError) as error:
+        return _fail(error, 1)
+    except KeyboardInterrupt:
+        return _fail("interrupted; what had been written is kept", 130)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m helpers", description="Learn to color grey photographs, in six notebooks."
+    )
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    run = commands.add_parser("run", help="run the lessons, and write their notebooks, pages and a summary")
+    run.set_defaults(command=_run)
+    run.add_argument("--profile", default="tiny", help="tiny (minutes) or full (hours); tiny if not given")
+    run.add_argument("--photos", metavar="SOURCE", help="a name that `sources` lists, a folder or an archive")
+    run.add_argument("--out", metavar="DIR", help="the folder to write to; runs/PROFILE if not given")
+    run.add_argument("--seed", type=int, default=0, metavar="N", help="the seed of everything random")
+    run.add_argument(
+        "-p",
+        dest="parameters",
+        nargs=2,
+        action="append",
+        default=[],
+        metavar=("NAME", "VALUE"),
+        help="a parameter of the lessons, such as EPOCHS 3; may be repeated",
+    )
+
+    refresh = commands.add_parser("refresh", help="run the notebooks, and store their outputs in them")
+    refresh.set_defaults(command=_refresh)
+    for command in (run, refresh):
+        command.add_argument("--only", nargs="+", default=[], metavar="NN", help="these lessons alone")
+        command.add_argument(
+            "--timeout",
+            type=float,
+            default=600,
+            metavar="MINUTES",
+            help="the longest that one cell may run; 600 minutes if not given",
+        )
+
+    fetch = commands.add_parser("fetch", help="download a set of photographs")
+    fetch.set_defaults(command=_fetch)
+    fetch.add_argument("name", metavar="NAME", help="a name that `sources` lists")
+    fetch.add_argument("--to", type=Path, metavar="DIR", help="the folder to put it in; data/ if not given")
+
+    sources = commands.add_parser("sources", help="list the sets of photographs that the course knows")
+    sources.set_defaults(command=_sources)
+    return parser
+
+
+# What only one command needs is imported by that command: the runner takes a
+# second to load, the profiles take Keras along.
+
+
+def _run(options: argparse.Namespace) -> int:
+    from helpers import run
+    from helpers.profiles import PROFILES
+
+    parameters = {"PROFILE": options.profile, "SEED": options.seed}
+    if options.photos is not None:
+        parameters["PHOTOS"] = options.photos
+    parameters |= {name: run.parse_value(value) for name, value in options.parameters}
+    try:
+        lessons = run.find_lessons(run.NOTEBOOKS, options.only)
+        planned = run.plan(lessons, PROFILES, parameters, options.out)
+    except CourseError as error:
+        return _fail(error, 2)
+    run.run(planned, options.timeout)
+    return 0
+
+
+def _refresh(options: argparse.Namespace) -> int:
+    from helpers import run
+
+    try:
+        lessons = run.find_lessons(run.NOTEBOOKS, options.only)
+    except CourseError as error:
+        return _fail(error, 2)
+    run.refresh(lessons, options.timeout)
+    return 0
+
+
+def _fetch(options: argparse.Namespace) -> int:
+    from helpers.download import fetch
+
+    print(fetch(options.name, options.to))
+    return 0
+
+
+def _sources(options: argparse.Namespace) -> int:
+    for source in SOURCES.values():
+        size = f"{source.bytes / 1e6:,.0f} MB" if source.bytes else "-"
+        print(f"{source.name:<16}{size:>8}  {source.photographs:>6,} photographs  {source.license}")
+    return 0
+
+
+def _fail(message: object, code: int) -> int:
+    print(f"error: {message}", file=sys.stderr)
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,246 @@
+"""Whole files over unreliable networks: resumed after a cut, checked, and named last.
+
+A download grows under the name `….part` and gets its own name only when its size
+and checksum are right, so that a file under its final name is always whole.
+"""
+
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from hashlib import file_digest
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import requests
+from requests.adapters import HTTPAdapter
+from tqdm.auto import tqdm
+from urllib3 import Retry
+
+from helpers.errors import CourseError
+
+AT_ONCE = 8
+_BLOCK = 2**14
+
+
+@dataclass(frozen=True)
+class Patience:
+    """How long to wait for a server, and how often to ask again.
+
+    Attributes
+    ----------
+    seconds : float
+        Without a byte, before a connection counts as lost.
+    tries : int
+        In a row without anything new.
+    pause : float
+        Seconds before the second repetition; each later pause is twice as long.
+    """
+
+    seconds: float = 30
+    tries: int = 5
+    pause: float = 1
+
+
+class GoneError(CourseError):
+    """The server has no such file, or keeps it to itself."""
+
+
+class _CutError(Exception):
+    """The connection ended before the file did; what arrived is kept."""
+
+
+def progress(**options) -> tqdm:
+    """Start a progress bar where someone can see it: in a terminal or a notebook.
+
+    Parameters
+    ----------
+    **options
+        What `tqdm.tqdm` takes.
+
+    Returns
+    -------
+    tqdm.tqdm
+        A bar that appears after two seconds and goes when it is done.
+    """
+    seen = sys.stderr.isatty() or "ipykernel" in sys.modules
+    return tqdm(disable=not seen, delay=2, leave=False, **options)
+
+
+def connect(patience: Patience) -> requests.Session:
+    """Open a session that asks again, after growing pauses, when a server is away or busy."""
+    retry = Retry(
+        patience.tries,
+        backoff_factor=patience.pause,
+        status_forcelist=(429, 500, 502, 503, 504),
+        raise_on_status=False,
+        retry_after_max=60,
+    )
+    session = requests.Session()
+    for scheme in ("http://", "https://"):
+        session.mount(scheme, HTTPAdapter(max_retries=retry, pool_maxsize=AT_ONCE))
+    return session
+
+
+def ask(
+    session: requests.Session, url: str, patience: Patience, headers: dict[str, str] | None = None
+) -> requests.Response:
+    """Ask for a file, and turn every way in which that fails into one line.
+
+    Parameters
+    ----------
+    session : requests.Session
+        From `connect`.
+    url : str
+        Where the file is.
+    patience : Patience
+        How long to wait.
+    headers : dict of str to str, optional
+        Sent along.
+
+    Returns
+    -------
+    requests.Response
+        With status 200, 206 or 416 (nothing left to send), its body not yet read.
+
+    Raises
+    ------
+    GoneError
+        If the server has no such file or refuses it.
+    CourseError
+        If there is no network, no answer, or an answer that is no file.
+    """
+    host = urlsplit(url).hostname
+    try:
+        response = session.get(url, headers=headers, stream=True, timeout=patience.seconds)
+    except requests.RequestException as error:
+        if "timed out" in str(error):
+            raise CourseError(f"{host} does not answer: run this again later") from None
+        raise CourseError(f"{host} cannot be reached: check the network and run this again") from None
+    status = response.status_code
+    web_page = response.headers.get("Content-Type", "").startswith("text/html")
+    if status in (200, 206, 416) and not web_page:
+        return response
+    response.close()
+    if status == 200:
+        raise CourseError(f"{host} sends a web page instead of {url}: does this network want a login first?")
+    if status in (401, 403):
+        raise GoneError(f"{host} refuses to give {url} ({status}): choose another source")
+    if status in (404, 410):
+        raise GoneError(f"{host} has no {url} any more ({status}): choose another source")
+    raise CourseError(f"{host} is in trouble ({status}): run this again later")
+
+
+def download(
+    url: str, target: Path, size: int = 0, sha256: str = "", patience: Patience | None = None
+) -> None:
+    """Download one file, in as many pieces as the network makes of it.
+
+    Parameters
+    ----------
+    url : str
+        Where it is.
+    target : pathlib.Path
+        What it is called once it is whole.
+    size : int
+        Its size in bytes; 0 if that is not known.
+    sha256 : str
+        Its checksum; '' if that is not known, and then no earlier part is built upon.
+    patience : Patience, optional
+        How long to wait and how often to try.
+
+    Raises
+    ------
+    CourseError
+        If the server refuses, stays silent, or sends something else.
+    OSError
+        If the file cannot be written.
+    """
+    patience = patience or Patience()
+    target.parent.mkdir(parents=True, exist_ok=True)
+    part = target.with_name(target.name + ".part")
+    if not sha256:
+        part.unlink(missing_ok=True)
+    bytes_of_file = progress(desc=target.name, unit="B", unit_scale=True, unit_divisor=1000)
+    with connect(patience) as session, bytes_of_file as bar:
+        _fill(session, url, part, size, patience, bar)
+    if sha256 and (found := _sha256(part)) != sha256:
+        part.unlink()
+        raise CourseError(
+            f"{target.name} arrived with the checksum {found[:12]}…, not {sha256[:12]}…: it was removed; "
+            "run this again, and if that does not help, the publisher changed the file"
+        )
+    part.replace(target)
+
+
+def write_whole(target: Path, content: bytes, part: Path | None = None) -> None:
+    """Write a small file under another name first, so that its own name never stands for a piece."""
+    part = part or target.with_name(target.name + ".part")
+    part.write_bytes(content)
+    part.replace(target)
+
+
+def _fill(session: requests.Session, url: str, part: Path, size: int, patience: Patience, bar: tqdm) -> None:
+    """Ask for the rest of a file until all of it is there, or nothing new comes any more."""
+    furthest = tries = 0
+    while not size or _length(part) != size:
+        try:
+            return _receive(session, url, part, size, patience, bar)
+        except _CutError:
+            have = _length(part)
+            tries = 0 if have > furthest else tries + 1
+            furthest = max(furthest, have)
+        if tries == patience.tries:
+            raise CourseError(
+                f"{urlsplit(url).hostname} breaks off again and again: check the network and run this again; "
+                f"{_length(part):,} bytes are kept"
+            )
+        time.sleep(patience.pause * (2**tries - 1))
+
+
+def _receive(
+    session: requests.Session, url: str, part: Path, size: int, patience: Patience, bar: tqdm
+) -> None:
+    have = _length(part)
+    # Without compression on the way, bytes received are bytes of the file.
+    headers = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={have}-"} if have else {})
+    with ask(session, url, patience, headers) as response:
+        if response.status_code == 416 or not _continues(response, have):
+            part.unlink()
+            raise _CutError
+        start = have if response.status_code == 206 else 0
+        offered = start + int(response.headers.get("Content-Length", -start))
+        if size and offered and offered != size:
+            raise CourseError(
+                f"{urlsplit(url).hostname} offers {offered:,} bytes where the catalogue says {size:,}: "
+                "the publisher changed the file; choose another source"
+            )
+        bar.reset(offered or size or None)
+        bar.update(start)
+        with part.open("ab" if start else "wb") as file:
+            for block in _blocks(response):
+                file.write(block)
+                bar.update(len(block))
+    if size and _length(part) != size:
+        raise _CutError
+
+
+def _continues(response: requests.Response, have: int) -> bool:
+    stated = response.headers.get("Content-Range", "")
+    return response.status_code != 206 or stated.startswith(f"bytes {have}-")
+
+
+def _blocks(response: requests.Response) -> Iterator[bytes]:
+    try:
+        yield from response.iter_content(_BLOCK)
+    except requests.RequestException:
+        raise _CutError from None
+
+
+def _length(part: Path) -> int:
+    return part.stat().st_size if part.exists() else 0
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,167 @@
+"""Folders and archives, well-meant and ill-meant."""
+
+import io
+import os
+import stat
+import tarfile
+import zipfile
+
+import pytest
+
+from helpers import archives
+from helpers.errors import CourseError
+
+FILES = {"train/a/1.jpg": b"one", "train/b/Grüße 東京.jpg": b"two", "val/3": b""}
+
+
+def write_tar(path, entries):
+    with tarfile.open(path, "w:gz" if path.suffix in (".gz", ".tgz") else "w") as archive:
+        for name, content in entries:
+            entry = tarfile.TarInfo(name)
+            if isinstance(content, bytes):
+                entry.size = len(content)
+                archive.addfile(entry, io.BytesIO(content))
+            else:
+                entry.type, entry.linkname = content
+                archive.addfile(entry)
+    return path
+
+
+def write_zip(path, entries):
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, content in entries:
+            archive.writestr(name, content)
+    return path
+
+
+def write_folder(path, entries):
+    for name, content in entries:
+        (path / name).parent.mkdir(parents=True, exist_ok=True)
+        (path / name).write_bytes(content)
+    return path
+
+
+def read(path):
+    return {member.name: member.reason or member.data for member in archives.members(path)}
+
+
+@pytest.mark.parametrize(
+    ("write", "name"),
+    [(write_tar, "x.tar"), (write_tar, "x.tgz"), (write_zip, "x.zip"), (write_folder, "x"), (write_tar, "x")],
+)
+def test_every_container_gives_the_same_files(write, name, tmp_path):
+    assert read(write(tmp_path / name, FILES.items())) == FILES
+
+
+def test_hidden_files_and_litter_are_passed_over(tmp_path):
+    litter = {".DS_Store": b"x", "a/.hidden/1.jpg": b"x", "__MACOSX/a/._1.jpg": b"x", "a/Thumbs.db": b"x"}
+    kept = {"a/1.jpg": b"y"}
+    entries = (litter | kept).items()
+    for path in (
+        write_tar(tmp_path / "x.tar", entries),
+        write_zip(tmp_path / "x.zip", entries),
+        write_folder(tmp_path / "x", entries),
+    ):
+        assert read(path) == kept
+
+
+ESCAPES = ["../x.jpg", "a/../../x.jpg", "/etc/x.jpg", "..\\x.jpg", "C:/x.jpg", "C:\\x.jpg", "\\\\host\\x.jpg"]
+
+
+@pytest.mark.parametrize("name", ESCAPES)
+def test_names_that_lead_out_are_refused(name, tmp_path):
+    for path in (
+        write_tar(tmp_path / "x.tar", [(name, b"x"), ("good.jpg", b"y")]),
+        write_zip(tmp_path / "x.zip", [(name, b"x"), ("good.jpg", b"y")]),
+    ):
+        found = read(path)
+        assert found.pop("good.jpg") == b"y"
+        assert list(found.values()) == ["its name leads out of the archive"]
+    assert sorted(file.name for file in tmp_path.rglob("*")) == ["x.tar", "x.zip"]
+
+
+def test_links_and_devices_are_refused(tmp_path):
+    kinds = (tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.CHRTYPE, tarfile.BLKTYPE, tarfile.FIFOTYPE)
+    path = write_tar(tmp_path / "x.tar", [(f"{kind}", (kind, "/etc/passwd")) for kind in kinds])
+    assert set(read(path).values()) == {"a link or a device, not a file"}
+    assert len(read(path)) == len(kinds)
+    link = zipfile.ZipInfo("link.jpg")
+    link.external_attr = (stat.S_IFLNK | 0o777) << 16
+    path = write_zip(tmp_path / "x.zip", [(link, b"/etc/passwd")])
+    assert read(path) == {"link.jpg": "a link or a device, not a file"}
+
+
+def test_locked_files_are_named(tmp_path):
+    path = write_zip(tmp_path / "x.zip", [("a.jpg", b"x")])
+    locked = bytearray(path.read_bytes())
+    for signature, offset in ((b"PK\3\4", 6), (b"PK\1\2", 8)):
+        locked[locked.index(signature) + offset] |= 1
+    path.write_bytes(locked)
+    assert read(path) == {"a.jpg": "locked with a password"}
+
+
+def test_limits_on_files_and_bytes(tmp_path, monkeypatch):
+    paths = [
+        write_tar(tmp_path / "x.tar", FILES.items()),
+        write_zip(tmp_path / "x.zip", FILES.items()),
+        write_folder(tmp_path / "x", FILES.items()),
+    ]
+    for path in paths:
+        with monkeypatch.context() as patch:
+            patch.setattr(archives, "MOST_FILES", 2)
+            with pytest.raises(CourseError, match="holds more than 2 files"):
+                read(path)
+        with monkeypatch.context() as patch:
+            patch.setattr(archives, "MOST_BYTES", 5)
+            with pytest.raises(CourseError, match="holds more than"):
+                read(path)
+        with monkeypatch.context() as patch:
+            patch.setattr(archives, "LARGEST_FILE", 2)
+            assert read(path)["train/a/1.jpg"].startswith("larger than")
+            assert read(path)["val/3"] == b""
+
+
+def test_a_zip_that_lies_about_its_sizes_is_not_believed(tmp_path, monkeypatch):
+    path = tmp_path / "x.zip"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("bomb.jpg", bytes(10**6))
+    lying = bytearray(path.read_bytes())
+    lying[lying.index(b"PK\1\2") + 24 : lying.index(b"PK\1\2") + 28] = (10).to_bytes(4, "little")
+    path.write_bytes(lying)
+    try:
+        found = read(path)
+    except CourseError:
+        return
+    assert len(found["bomb.jpg"]) <= 10
+
+
+@pytest.mark.parametrize("name", ["x.tar", "x.tgz", "x.zip"])
+def test_a_damaged_archive_is_one_line(name, tmp_path):
+    content = [("a.jpg", os.urandom(50_000)), ("b.jpg", os.urandom(50_000))]
+    path = (write_zip if name == "x.zip" else write_tar)(tmp_path / name, content)
+    path.write_bytes(path.read_bytes()[:70_000])
+    with pytest.raises(CourseError) as refusal:
+        read(path)
+    assert "\n" not in str(refusal.value)
+
+
+def test_what_is_no_container(tmp_path):
+    (tmp_path / "x.txt").write_text("hello")
+    for path in (tmp_path / "x.txt", tmp_path / "nowhere"):
+        with pytest.raises(CourseError, match="neither a folder nor"):
+            read(path)
+
+
+def test_fingerprint_changes_with_every_change(tmp_path):
+    folder = write_folder(tmp_path / "x", FILES.items())
+    seen = {archives.fingerprint(folder)}
+    (folder / "new.jpg").write_bytes(b"x")
+    seen.add(archives.fingerprint(folder))
+    (folder / "new.jpg").write_bytes(b"xy")
+    seen.add(archives.fingerprint(folder))
+    os.utime(folder / "new.jpg", ns=(1, 1))
+    seen.add(archives.fingerprint(folder))
+    (folder / "new.jpg").rename(folder / "newer.jpg")
+    seen.add(archives.fingerprint(folder))
+    assert len(seen) == 5
+    assert archives.fingerprint(folder) in seen

@@ -1,0 +1,213 @@
+"""What a lesson shows: a text that never changes for nbval, and the measured values for the reader."""
+
+from types import SimpleNamespace
+
+import ipywidgets
+import numpy as np
+import pytest
+from IPython.core.formatters import DisplayFormatter
+from matplotlib import pyplot
+from skimage import data
+
+from helpers import display, metrics
+from helpers.errors import CourseError
+
+
+@pytest.fixture
+def outputs(monkeypatch):
+    """What was displayed, as the pairs of data and metadata that a notebook stores."""
+    stored = []
+
+    def record(*objects, raw=False, metadata=None):
+        for shown in objects:
+            stored.append((shown if raw else DisplayFormatter().format(shown)[0], metadata or {}))
+
+    monkeypatch.setattr(display, "display", record)
+    return stored
+
+
+def line(*heights):
+    figure, axes = pyplot.subplots(figsize=(2, 1))
+    axes.plot(heights or (1, 2))
+    return figure
+
+
+# Claims and the headline -----------------------------------------------------------------------------
+
+
+def test_a_claim_prints_its_bound_and_stores_what_was_measured(outputs):
+    display.claim("red < blue", np.float32(0.1875), at_least=0.1, at_most=0.5)
+    [(bundle, metadata)] = outputs
+    assert bundle["text/plain"] == "✔ red < blue: at least 0.1 and at most 0.5"
+    assert "red &lt; blue" in bundle["text/html"]
+    assert "0.188" in bundle["text/html"]
+    stored = metabundle["course"]["claim"]
+    assert stored == {"text": "red < blue", "measured": 0.1875, "at_least": 0.1, "at_most": 0.5}
+    assert type(stored["measured"]) is float  # JSON takes no NumPy number
+
+
+def test_another_measurement_leaves_the_text_of_a_claim_as_it_is(outputs):
+    for measured in (0.2, 0.3):
+        display.claim("it learns", measured, at_least=0.1)
+    first, second = (bundle for bundle, _ in outputs)
+    assert first["text/plain"] == second["text/plain"]
+    assert first["text/html"] != second["text/html"]
+
+
+@pytest.mark.parametrize(
+    ("measured", "bounds"),
+    [
+        (0.9, {"at_least": 1}),
+        (1.1, {"at_most": 1}),
+        (3, {"at_least": 1, "at_most": 2}),
+        (0, {"at_least": 1, "at_most": 2}),
+        (float("nan"), {"at_least": 0}),
+        (float("nan"), {"at_most": 0}),
+        (float("inf"), {"at_least": 0}),
+        (float("-inf"), {"at_most": 0}),
+    ],
+)
+def test_a_false_claim_stops_the_lesson(outputs, measured, bounds):
+    with pytest.raises(AssertionError, match="it learns: measured .*, but it should be"):
+        display.claim("it learns", measured, **bounds)
+    assert outputs == []
+
+
+def test_a_bound_itself_is_allowed(outputs):
+    display.claim("nothing changes", 0, at_least=0, at_most=0)
+    assert outputs[0][0]["text/plain"].endswith("at least 0 and at most 0")
+
+
+def test_a_claim_without_a_bound_is_refused(outputs):
+    with pytest.raises(CourseError, match="at_least, at_most, or both"):
+        display.claim("it learns", 1)
+
+
+def test_the_headline_shows_its_number_and_stores_it_in_the_metadata(outputs):
+    display.headline("ΔE 9.3 < 9.7")
+    [(bundle, metadata)] = outputs
+    assert not any(character.isdigit() for character in bundle["text/plain"])
+    assert "ΔE 9.3 &lt; 9.7" in bundle["text/html"]
+    assert metadata == {"course": {"headline": "ΔE 9.3 < 9.7"}}
+
+
+# Tables ----------------------------------------------------------------------------------------------
+
+
+def test_a_table_has_its_shape_in_the_text_and_its_values_in_the_page(outputs):
+    display.table({"a < b": {"PSNR": "24.1", "SSIM": "<b>"}, "b": {"PSNR": "25.7", "SSIM": "0.9"}}, "Scores.")
+    [(bundle, _)] = outputs
+    assert bundle["text/plain"] == "Table: Scores. Rows: a < b, b. Columns: PSNR, SSIM."
+    for text in ("24.1", "25.7", "0.9", "&lt;b&gt;", "a &lt; b", "Scores."):
+        assert text in bundle["text/html"]
+
+
+@pytest.mark.parametrize("rows", [{}, {"a": {"x": "1"}, "b": {"y": "1"}}, {"a": {"x": "1"}, "b": {}}])
+def test_a_ragged_table_is_refused(outputs, rows):
+    with pytest.raises(CourseError, match=r"at least one row|same columns"):
+        display.table(rows, "Scores.")
+    assert outputs == []
+
+
+def test_the_table_of_metrics_shows_what_summarize_found(outputs):
+    random = np.random.default_rng(0)
+    truth = random.integers(0, 256, (3, 16, 16, 3), dtype=np.uint8)
+    for _ in range(2):
+        predicted = random.integers(0, 256, truth.shape, dtype=np.uint8)
+        summary = metrics.summarize(metrics.measure(truth, predicted))
+        display.metric_table({"noise": summary}, "Means over photographs.")
+        shown = outputs[-1][0]["text/html"]
+        psnr = summary["psnr"]
+        assert f"{psnr['mean']:.1f} ({psnr['low']:.1f} to {psnr['high']:.1f})" in shown
+        assert all(title in shown for title, _ in display.METRICS.values())
+    (first, _), (second, _) = outputs
+    assert first["text/plain"] == second["text/plain"]
+    assert first["text/html"] != second["text/html"]
+
+
+# Pictures --------------------------------------------------------------------------------------------
+
+
+def test_a_picture_comes_over_its_caption_and_is_shown_once(outputs):
+    figure = line()
+    display.show(figure, "A line that goes up.")
+    (picture, _), (caption, _) = outputs
+    assert "image/png" in picture
+    assert "A line that goes up." in caption["text/markdown"]
+    # nbval compares this text; an address of an object in it would differ in every run.
+    assert picture["text/plain"] == "<IPython.core.display.Image object>"
+    assert not pyplot.fignum_exists(figure.number)
+
+
+@pytest.mark.parametrize("caption", ["", "  \n"])
+def test_a_picture_without_a_caption_is_refused(outputs, caption):
+    figure = line()
+    with pytest.raises(CourseError, match="caption"):
+        display.show(figure, caption)
+    assert outputs == []
+    pyplot.close(figure)
+
+
+def test_photographs_are_stored_as_jpeg_and_lines_as_png(outputs):
+    display.show(display.photograph_grid([[data.chelsea()]]), "A cat.")
+    display.show(line(), "A line.")
+    assert "image/jpeg" in outputs[0][0]
+    assert "image/png" in outputs[2][0]
+
+
+def test_the_grid_has_a_place_for_each_photograph_and_leaves_the_others_empty():
+    photograph = np.zeros((8, 8, 3), np.uint8)
+    plane = np.full((8, 8), 0.5, np.float32)
+    figure = display.photograph_grid([[photograph, plane], [photograph]], ["left", "right"], ["top", "bottom"])
+    axes = figure.axes
+    assert [len(axis.images) for axis in axes] == [1, 1, 1, 0]
+    assert [axis.get_title() for axis in axes] == ["left", "right", "", ""]
+    assert [axis.get_ylabel() for axis in axes] == ["top", "", "bottom", ""]
+    # A plane is grey, and its grey does not depend on what else the plane holds.
+    assert axes[1].images[0].get_cmap().name == "gray"
+    assert axes[1].images[0].get_clim() == (0, 1)
+    pyplot.close(figure)
+
+
+def test_curves_count_epochs_from_one_and_name_what_they_show():
+    figure = display.curves({"A": {"loss": [3, 2, 1], "val_loss": [4, 3, 2]}, "B": {"loss": [1]}}, "error")
+    first, second = figure.axes
+    assert [list(each.get_xdata()) for each in first.lines] == [[1, 2, 3]] * 2
+    assert [text.get_text() for text in first.get_legend().get_texts()] == ["loss", "val loss"]
+    assert second.get_legend() is None
+    assert (first.get_title(), second.get_title(), first.get_ylabel()) == ("A", "B", "error")
+    pyplot.close(figure)
+
+
+# Controls --------------------------------------------------------------------------------------------
+
+
+def test_the_picture_follows_the_controls_and_a_page_without_them_says_so(outputs):
+    drawn = []
+
+    def draw(height, shape):
+        drawn.append((height, shape))
+        return line(0, height)
+
+    height = ipywidgets.IntSlider(1, 0, 9)
+    display.play(draw, height=height, shape=ipywidgets.Dropdown(options=["line", "dot"]))
+    [(bundle, _)] = outputs
+    assert bundle["text/plain"] == "Controls (height, shape): run this cell in JupyterLab to move them."
+    view = bundle["application/vnd.jupyter.widget-view+json"]["model_id"]
+    picture = ipywidgets.widgets.widget._instances[view].children[-1]
+    before = picture.value
+
+    height.value = 7
+    assert drawn == [(1, "line"), (7, "line")]
+    assert picture.value != before
+    assert height.description == "height"
+    assert not pyplot.get_fignums()
+
+
+# Credits ---------------------------------------------------------------------------------------------
+
+
+def test_credits_are_named_once_in_the_order_of_the_photographs():
+    photographs = SimpleNamespace(credits=["Ann, CC0", "", "Ben, CC BY 4.0", "Ann, CC0", "Eve"])
+    assert display.credit_line(photographs, [2, 0, 1, 3]) == "Photographs: Ben, CC BY 4.0; Ann, CC0."
+    assert display.credit_line(photographs, [1]) == ""

@@ -1,0 +1,495 @@
+"""Downloads from a real server on this machine that cuts, stalls, refuses and lies."""
+
+import csv
+import dataclasses
+import errno
+import hashlib
+import io
+import json
+import random
+import shutil
+import tarfile
+import threading
+import zipfile
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import pytest
+from PIL import Image
+
+from helpers import sources, transfer, unsplash
+from helpers.download import fetch
+from helpers.errors import CourseError
+from helpers.photographs import load
+from helpers.transfer import Patience, download
+
+PATIENCE = Patience(seconds=0.3, tries=3, pause=0.001)
+TAR = sources.DATA.parent.parent / "shared" / "photos" / "imagenette2-224.tar"
+
+
+class Server(ThreadingHTTPServer):
+    """Serves `files`; for a path in `plans`, one plan after the other decides how, the last one for good."""
+
+    daemon_threads = True
+
+    def __init__(self):
+        super().__init__(("127.0.0.1", 0), Handler)
+        self.files, self.plans, self.asked = {}, {}, []
+        self.over = threading.Event()
+        self.lock = threading.Lock()
+        self.busy = self.busiest = 0
+        threading.Thread(target=self.serve_forever, args=(0.01,), daemon=True).start()
+
+    def url(self, name):
+        return f"http://127.0.0.1:{self.server_port}/{name}"
+
+    def put(self, name, content, *plans):
+        self.files[name] = content
+        self.plans[name] = list(plans)
+        return self.url(name)
+
+    def stop(self):
+        self.over.set()
+        self.shutdown()
+        self.server_close()
+
+
+class Handler(BaseHTTPRequestHandler):
+    def log_message(self, *_):
+        pass
+
+    def do_GET(self):
+        name = self.path.lstrip("/").partition("?")[0]
+        with self.server.lock:
+            self.server.asked.append((self.path.lstrip("/"), self.headers.get("Range")))
+            self.server.busy += 1
+            self.server.busiest = max(self.server.busiest, self.server.busy)
+            plans = self.server.plans.get(name, [])
+            plan = (plans.pop(0) if len(plans) > 1 else plans[0]) if plans else serve
+        try:
+            plan(self, self.server.files.get(name))
+        except (BrokenPipeError, ConnectionResetError):
+            pass
+        finally:
+            with self.server.lock:
+                self.server.busy -= 1
+
+
+def send(handler, status, body, length=None, **headers):
+    handler.send_response(status)
+    handler.send_header("Content-Length", str(len(body) if length is None else length))
+    for name, value in headers.items():
+        handler.send_header(name.replace("_", "-"), value)
+    handler.end_headers()
+    handler.wfile.write(body)
+
+
+def serve(handler, content, cut=None):
+    if content is None:
+        return send(handler, 404, b"gone")
+    wanted = handler.headers.get("Range")
+    start = int(wanted.removeprefix("bytes=").removesuffix("-")) if wanted else 0
+    if wanted and start >= len(content):
+        return send(handler, 416, b"", Content_Range=f"bytes */{len(content)}")
+    stated = {"Content_Range": f"bytes {start}-{len(content) - 1}/{len(content)}"} if wanted else {}
+    rest = content[start:]
+    send(handler, 206 if wanted else 200, rest[:cut], length=len(rest), **stated)
+
+
+def cut_after(count):
+    return lambda handler, content: serve(handler, content, cut=count)
+
+
+def ignore_ranges(handler, content):
+    send(handler, 200, content)
+
+
+def ignore_ranges_and_cut(handler, content):
+    send(handler, 200, content[: len(content) // 2], length=len(content))
+
+
+def wrong_range(handler, content):
+    send(handler, 206, content[7:], Content_Range=f"bytes 7-{len(content) - 1}/{len(content)}")
+
+
+def stall(handler, content):
+    serve(handler, content, cut=len(content) // 2)
+    handler.wfile.flush()
+    handler.server.over.wait()
+
+
+def silence(handler, content):
+    handler.server.over.wait()
+
+
+def answer(status, body=b"", **headers):
+    return lambda handler, _: send(handler, status, body, **headers)
+
+
+@pytest.fixture
+def server(monkeypatch):
+    monkeypatch.setenv("NO_PROXY", "*")
+    server = Server()
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def content():
+    return random.Random(0).randbytes(300_000)
+
+
+def get(url, target, content, **changes):
+    wanted = {"size": len(content), "sha256": hashlib.sha256(content).hexdigest()} | changes
+    download(url, target, patience=PATIENCE, **wanted)
+
+
+def assert_refused(message, url, target, content, **changes):
+    with pytest.raises(CourseError, match=message) as refusal:
+        get(url, target, content, **changes)
+    assert "\n" not in str(refusal.value)
+    assert not target.exists()
+
+
+def ranges(server):
+    return [asked for _, asked in server.asked]
+
+
+def test_a_whole_file(server, content, tmp_path):
+    get(server.put("x", content), tmp_path / "deep" / "x", content)
+    assert (tmp_path / "deep" / "x").read_bytes() == content
+    assert [file.name for file in (tmp_path / "deep").iterdir()] == ["x"]
+    assert ranges(server) == [None]
+
+
+def test_a_cut_is_resumed_where_it_happened(server, content, tmp_path):
+    get(server.put("x", content, cut_after(100_000), cut_after(100_000), serve), tmp_path / "x", content)
+    assert (tmp_path / "x").read_bytes() == content
+    assert ranges(server)[0] is None
+    starts = [int(each[6:-1]) for each in ranges(server)[1:]]
+    assert 80_000 <= starts[0] <= 100_000
+    assert 160_000 <= starts[1] <= 200_000
+
+
+def test_many_cuts_are_survived_as_long_as_something_new_comes(server, content, tmp_path):
+    get(server.put("x", content, cut_after(30_000)), tmp_path / "x", content)
+    assert len(ranges(server)) > 2 * PATIENCE.tries
+    assert (tmp_path / "x").read_bytes() == content
+
+
+def test_a_later_run_goes_on_where_an_earlier_one_ended(server, content, tmp_path):
+    url = server.put("x", content, cut_after(100_000), answer(404))
+    assert_refused("has no .* any more", url, tmp_path / "x", content)
+    kept = (tmp_path / "x.part").stat().st_size
+    assert kept > 0
+    get(server.put("x", content), tmp_path / "x", content)
+    assert ranges(server)[-1] == f"bytes={kept}-"
+    assert (tmp_path / "x").read_bytes() == content
+
+
+def test_a_part_that_is_all_there_needs_no_server(content, tmp_path):
+    (tmp_path / "x.part").write_bytes(content)
+    get("http://127.0.0.1:9/x", tmp_path / "x", content)
+    assert (tmp_path / "x").read_bytes() == content
+
+
+@pytest.mark.parametrize("plan", [ignore_ranges, wrong_range])
+def test_a_server_that_cannot_resume_is_asked_for_everything(plan, server, content, tmp_path):
+    get(server.put("x", content, cut_after(100_000), plan, serve), tmp_path / "x", content)
+    assert (tmp_path / "x").read_bytes() == content
+
+
+def test_a_part_longer_than_the_file_is_dropped(server, content, tmp_path):
+    (tmp_path / "x.part").write_bytes(content + b"more")
+    get(server.put("x", content), tmp_path / "x", content)
+    assert (tmp_path / "x").read_bytes() == content
+
+
+def test_cuts_without_end_are_given_up(server, content, tmp_path):
+    url = server.put("x", content, ignore_ranges_and_cut)
+    assert_refused("127.0.0.1 breaks off again and again: check the network", url, tmp_path / "x", content)
+
+
+@pytest.mark.parametrize("plans", [(stall, serve), (silence, serve), (stall, silence, stall, serve)])
+def test_a_stall_is_a_cut(plans, server, content, tmp_path):
+    get(server.put("x", content, *plans), tmp_path / "x", content)
+    assert (tmp_path / "x").read_bytes() == content
+
+
+def test_silence_without_end_is_given_up(server, content, tmp_path):
+    assert_refused("127.0.0.1 does not answer", server.put("x", content, silence), tmp_path / "x", content)
+    assert len(server.asked) == 1 + PATIENCE.tries
+
+
+@pytest.mark.parametrize("status", [429, 500, 502, 503, 504])
+def test_a_busy_server_is_asked_again(status, server, content, tmp_path):
+    get(server.put("x", content, answer(status), answer(status), serve), tmp_path / "x", content)
+    assert (tmp_path / "x").read_bytes() == content
+    assert len(server.asked) == 3
+    url = server.put("y", content, answer(status))
+    assert_refused(
+        f"127.0.0.1 is in trouble \\({status}\\): run this again later", url, tmp_path / "y", content
+    )
+
+
+@pytest.mark.parametrize("status", [401, 403, 404, 410])
+def test_a_refusal_is_believed_at_once(status, server, content, tmp_path):
+    url = server.put("x", content, answer(status))
+    assert_refused(f"\\({status}\\): choose another source", url, tmp_path / "x", content)
+    assert len(server.asked) == 1
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_wrong_body_is_removed(server, content, tmp_path):
+    url = server.put("x", content[::-1])
+    assert_refused("arrived with the checksum .* it was removed", url, tmp_path / "x", content)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_wrong_size_is_noticed_before_the_first_byte(server, content, tmp_path):
+    url = server.put("x", content + b"!")
+    message = "offers 300,001 bytes where the catalogue says 300,000"
+    assert_refused(message, url, tmp_path / "x", content)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_login_page_is_named(server, content, tmp_path):
+    url = server.put("x", content, answer(200, b"<html>Room number?</html>", Content_Type="text/html; x"))
+    assert_refused("sends a web page instead .* login", url, tmp_path / "x", content)
+
+
+def test_no_server_and_no_network(server, content, tmp_path):
+    server.stop()
+    assert_refused("127.0.0.1 cannot be reached: check the network", server.url("x"), tmp_path / "x", content)
+    assert_refused("no.invalid cannot be reached", "http://no.invalid/x", tmp_path / "x", content)
+
+
+def test_without_a_checksum_an_old_part_is_not_trusted(server, content, tmp_path):
+    (tmp_path / "x.part").write_bytes(b"old")
+    get(server.put("x", content), tmp_path / "x", content, size=0, sha256="")
+    assert (tmp_path / "x").read_bytes() == content
+    assert ranges(server) == [None]
+
+
+def catalogue(monkeypatch, name, **changes):
+    entry = dataclasses.replace(sources.SOURCES[name], **changes)
+    monkeypatch.setitem(sources.SOURCES, name, entry)
+
+
+@pytest.fixture
+def flowers(server, content, monkeypatch):
+    sha256 = hashlib.sha256(content).hexdigest()
+    catalogue(
+        monkeypatch, "flowers", url=server.put("a/flowers.tgz", content), bytes=len(content), sha256=sha256
+    )
+
+
+def test_fetch_shows_license_size_and_space_and_fetches_once(flowers, server, content, tmp_path, capsys):
+    path = fetch("flowers", tmp_path, PATIENCE)
+    assert path == tmp_path / "flowers.tgz"
+    assert path.read_bytes() == content
+    shown = capsys.readouterr().out
+    for part in ("CC BY 2.0", "0 MB from 127.0.0.1", "free on this disk", "3,670 photographs"):
+        assert part in shown
+    assert fetch("flowers", tmp_path, PATIENCE) == path
+    assert capsys.readouterr().out == ""
+    assert len(server.asked) == 1
+    path.write_bytes(content[:100])
+    fetch("flowers", tmp_path, PATIENCE)
+    assert path.read_bytes() == content
+
+
+def test_a_source_is_loaded_by_its_name(server, tmp_path, monkeypatch):
+    packed = io.BytesIO()
+    with tarfile.open(fileobj=packed, mode="w:gz") as archive:
+        for number in range(12):
+            entry = tarfile.TarInfo(f"flower_photos/{'roses' if number % 2 else 'daisy'}/{number}.jpg")
+            entry.size = len(picture(number))
+            archive.addfile(entry, io.BytesIO(picture(number)))
+    content = packed.getvalue()
+    url, sha256 = server.put("flowers.tgz", content), hashlib.sha256(content).hexdigest()
+    catalogue(monkeypatch, "flowers", url=url, bytes=len(content), sha256=sha256)
+    monkeypatch.setattr("helpers.download.DOWNLOADS", tmp_path / "downloads")
+    for _ in range(2):
+        photographs = load("flowers", 32, cache=tmp_path / "cache")
+    assert photographs.name == "flowers"
+    assert len(photographs) == 12
+    assert set(photographs.labels) == {"roses", "daisy"}
+    assert len(server.asked) == 1
+
+
+def test_fetch_of_what_is_not_in_the_catalogue(tmp_path):
+    with pytest.raises(
+        CourseError, match=r"no source is called 'tulips': choose one of sample, imagenette-160"
+    ):
+        fetch("tulips", tmp_path)
+    assert fetch("sample") == sources.SAMPLE
+
+
+def test_too_little_space_is_said_before_the_download(flowers, server, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: shutil._ntuple_diskusage(10**6, 10**6, 1000))
+    with pytest.raises(CourseError, match=r"flowers takes 0 MB, and .* has 0 MB left: make room"):
+        fetch("flowers", tmp_path, PATIENCE)
+    assert "CC BY 2.0" in capsys.readouterr().out
+    assert server.asked == []
+
+
+def test_a_disk_that_fills_up_is_one_line(flowers, tmp_path, monkeypatch):
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(transfer, "_blocks", full)
+    with pytest.raises(CourseError, match="the disk is full; make room, or name another folder with --to"):
+        fetch("flowers", tmp_path, PATIENCE)
+    assert not (tmp_path / "flowers.tgz").exists()
+
+
+def test_a_folder_that_cannot_be_written_is_one_line(flowers, tmp_path):
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(CourseError, match="name another folder with --to"):
+        fetch("flowers", tmp_path / "file", PATIENCE)
+
+
+def picture(seed):
+    pixels = random.Random(seed).randbytes(48)
+    buffer = io.BytesIO()
+    Image.frombytes("RGB", (4, 4), pixels).resize((64, 64), Image.Resampling.BICUBIC).save(buffer, "JPEG")
+    return buffer.getvalue()
+
+
+@pytest.fixture
+def unsplash_server(server, monkeypatch):
+    """Forty photographs, thirty of which are wanted."""
+    rows = [
+        {
+            "photo_id": f"Ab_{number}-x",
+            "photo_url": f"https://unsplash.com/photos/{number}",
+            "photo_image_url": server.put(f"photo-{number}", picture(number)),
+            "photo_description": 'a "quoted"\ttitle,\nover two lines' if number % 2 else "",
+            "photographer_first_name": "Ada",
+            "photographer_last_name": "" if number % 3 else "Lovelace",
+        }
+        for number in range(40)
+    ]
+    rows.append(rows[0] | {"photo_id": "../../escape"})
+    publish(server, monkeypatch, rows)
+    return server
+
+
+def publish(server, monkeypatch, rows, delimiter="\t", name="photos.tsv000"):
+    table = io.StringIO(newline="")
+    writer = csv.DictWriter(table, rows[0].keys(), delimiter=delimiter)
+    writer.writeheader()
+    writer.writerows(rows)
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w") as archive:
+        archive.writestr("README.md", "terms")
+        archive.writestr(name, table.getvalue())
+        archive.writestr("keywords.tsv000", "photo_id\tkeyword\n")
+    url = server.put("lite.zip", packed.getvalue())
+    catalogue(monkeypatch, "unsplash-lite", url=url, photographs=30)
+
+
+def pictures_asked(server):
+    return [name for name, _ in server.asked if name.startswith("photo-")]
+
+
+def test_unsplash_from_list_to_photographs(unsplash_server, tmp_path, capsys):
+    server = unsplash_server
+    folder = fetch("unsplash-lite", tmp_path / "to", PATIENCE)
+    assert "training is allowed, republishing" in capsys.readouterr().out
+    assert len(list(folder.glob("*.jpg"))) == 30
+    assert all(name.endswith(unsplash.CUT) for name in pictures_asked(server))
+    assert 2 <= server.busiest <= transfer.AT_ONCE
+    assert not list(tmp_path.rglob("*escape*"))
+    assert {file.name for file in (tmp_path / "to" / "unsplash-lite").iterdir()} == {
+        "photographs",
+        "manifest.json",
+    }
+    asked = len(server.asked)
+    assert fetch("unsplash-lite", tmp_path / "to", PATIENCE) == folder
+    assert len(server.asked) == asked
+    assert capsys.readouterr().out == ""
+    photographs = load(folder, 32, cache=tmp_path / "cache")
+    assert len(photographs) + len(photographs.set_aside) == 30
+    assert photographs.skipped == []
+    assert all("Ada" in credit and "Unsplash Dataset" in credit for credit in photographs.credits)
+
+
+def test_unsplash_draws_the_same_photographs_from_the_same_list(unsplash_server, tmp_path, monkeypatch):
+    first = {file.name for file in fetch("unsplash-lite", tmp_path / "1", PATIENCE).iterdir()}
+    with zipfile.ZipFile(io.BytesIO(unsplash_server.files["lite.zip"])) as archive:
+        table = archive.read("photos.tsv000").decode()
+    rows = list(csv.DictReader(io.StringIO(table, newline=""), delimiter="\t"))
+    publish(unsplash_server, monkeypatch, rows[::-1], ",", "unsplash/photos.csv000")
+    assert {file.name for file in fetch("unsplash-lite", tmp_path / "2", PATIENCE).iterdir()} == first
+
+
+def test_unsplash_goes_on_picture_by_picture(unsplash_server, tmp_path, capsys):
+    server = unsplash_server
+    for number in range(40):
+        server.plans[f"photo-{number}"] = [answer(503)] if number % 4 == 0 else []
+    folder = fetch("unsplash-lite", tmp_path, PATIENCE)
+    there = {file.stem for file in folder.glob("*.jpg")}
+    shown = capsys.readouterr().out
+    assert f"{30 - len(there)} of 30 photographs could not be fetched:" in shown
+    assert "is in trouble (503)" in shown
+    for number in range(40):
+        server.plans[f"photo-{number}"] = []
+    server.asked.clear()
+    fetch("unsplash-lite", tmp_path, PATIENCE)
+    assert len(list(folder.glob("*.jpg"))) == 30
+    assert len(pictures_asked(server)) == 30 - len(there)
+    assert "license" not in capsys.readouterr().out
+
+
+def test_unsplash_photographs_that_are_gone_are_named_and_not_asked_for_again(
+    unsplash_server, tmp_path, capsys
+):
+    server = unsplash_server
+    chosen_number = 0
+    for number in range(0, 40, 4):
+        server.plans[f"photo-{number}"] = [answer(404) if number % 8 else answer(200, b"no picture")]
+    folder = fetch("unsplash-lite", tmp_path, PATIENCE)
+    missing = 30 - len(list(folder.glob("*.jpg")))
+    assert missing > chosen_number
+    shown = capsys.readouterr().out
+    assert shown.count("(404)") + shown.count("text, not a picture") == missing
+    assert not list(tmp_path.rglob("*.part"))
+    server.asked.clear()
+    fetch("unsplash-lite", tmp_path, PATIENCE)
+    assert server.asked == []
+    assert f"{missing} of 30" in capsys.readouterr().out
+
+
+def test_unsplash_gives_up_when_nothing_works(unsplash_server, tmp_path, monkeypatch):
+    for number in range(40):
+        unsplash_server.plans[f"photo-{number}"] = [cut_after(10)]
+    with pytest.raises(
+        CourseError, match=r"25 photographs in a row failed, the last because 127.0.0.1 broke off"
+    ):
+        fetch("unsplash-lite", tmp_path, PATIENCE)
+    manifest = json.loads((tmp_path / "unsplash-lite" / "manifest.json").read_text(encoding="utf-8"))
+    assert len(manifest["chosen"]) == 30
+    assert manifest["gone"] == {}
+
+
+@pytest.mark.parametrize("body", [b"PK no zip", None])
+def test_unsplash_without_a_list(body, unsplash_server, tmp_path, monkeypatch):
+    if body is None:
+        packed = io.BytesIO()
+        with zipfile.ZipFile(packed, "w") as archive:
+            archive.writestr("photos.tsv000", "something\telse\n1\t2\n")
+        body = packed.getvalue()
+    unsplash_server.put("lite.zip", body)
+    with pytest.raises(CourseError, match="no list of photographs"):
+        fetch("unsplash-lite", tmp_path, PATIENCE)
+    assert not [file for file in tmp_path.rglob("*") if file.is_file()]
+
+
+@pytest.mark.skipif(not TAR.exists(), reason="the large archive is not here")
+def test_the_large_archive_through_cuts_and_stalls(server, tmp_path):
+    content = TAR.read_bytes()
+    server.put("x.tar", content, cut_after(50_000_000), stall, answer(503), serve)
+    get(server.url("x.tar"), tmp_path / "x.tar", content)
+    assert hashlib.sha256((tmp_path / "x.tar").read_bytes()).digest() == hashlib.sha256(content).digest()
+    assert len(server.asked) == 4

@@ -1,0 +1,180 @@
+"""Grey, weakly colored and doubled photographs, and a split that adding photographs does not disturb."""
+
+import dataclasses
+import hashlib
+import io
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image, ImageEnhance
+from skimage.color import rgb2lab
+
+from helpers import hygiene, sources
+from helpers.decode import open_picture, square
+from helpers.hygiene import look, near, split_by_content, split_by_folder
+
+SHA256 = st.integers(0, 10**6).map(lambda number: hashlib.sha256(str(number).encode()).hexdigest())
+
+
+def looks_at(*images):
+    return look(np.stack([square(image, hygiene.LOOK) for image in images]))
+
+
+@pytest.fixture(scope="module")
+def photographs():
+    files = sorted(sources.SAMPLE.glob("*.jpg"))
+    return [open_picture(file, 256) for file in files]
+
+
+def scene(seed):
+    """A picture of a few soft shapes, unlike that of any other seed."""
+    coarse = np.random.default_rng(seed).integers(0, 256, (6, 6, 3), np.uint8)
+    return Image.fromarray(coarse).resize((128, 128), Image.Resampling.BICUBIC)
+
+
+def test_chroma_is_that_of_skimage(photographs):
+    seen = looks_at(*photographs[:5])
+    for chroma, photograph in zip(seen.chroma, photographs, strict=False):
+        lab = rgb2lab(square(photograph, 64))
+        assert chroma == pytest.approx(np.abs(lab[..., 1:]).max(), abs=0.01)
+
+
+def test_colorfulness_by_hand():
+    # Half red, half blue: red-green is 255 and 0, yellow-blue 127.5 and -255.
+    halves = np.zeros((1, 64, 64, 3), np.uint8)
+    halves[0, :32, :, 0] = 255
+    halves[0, 32:, :, 2] = 255
+    spread = np.hypot(127.5, 191.25)
+    middle = np.hypot(127.5, -63.75)
+    assert look(halves).colorfulness[0] == pytest.approx(spread + 0.3 * middle, rel=1e-4)
+    assert look(np.full((1, 64, 64, 3), 90, np.uint8)).colorfulness[0] == 0
+
+
+def changed(image):
+    small = image.resize((image.width // 2, image.height // 2), Image.Resampling.LANCZOS)
+    buffer = io.BytesIO()
+    image.save(buffer, "JPEG", quality=30)
+    edge = image.width // 100 + 1
+    return {
+        "re-encoded": open_picture(buffer.getvalue()),
+        "half as large": small,
+        "brighter": ImageEnhance.Brightness(image).enhance(1.15),
+        "more saturated": ImageEnhance.Color(image).enhance(1.4),
+        "without color": image.convert("L").convert("RGB"),
+        "a little cropped": image.crop((edge, edge, image.width - edge, image.height - edge)),
+        "mirrored": image.transpose(Image.Transpose.FLIP_LEFT_RIGHT),
+    }
+
+
+def test_changed_versions_are_near_and_others_are_not(photographs):
+    originals = looks_at(*photographs)
+    rows = np.arange(len(photographs))
+    for index in rows:
+        assert near(originals, np.array([index]), np.delete(rows, index)).tolist() == [-1]
+    missed = dict.fromkeys(changed(photographs[0]), 0)
+    for index, photograph in enumerate(photographs):
+        versions = changed(photograph)
+        seen = hygiene.Looks.join([originals, looks_at(*versions.values())])
+        found = near(seen, len(photographs) + np.arange(len(versions)), rows)
+        for kind, double in zip(versions, found, strict=True):
+            missed[kind] += double != index
+    assert max(missed.values()) <= 1, missed
+
+
+def test_plain_areas_are_no_doubles():
+    plain = looks_at(Image.new("RGB", (64, 64), "gray"), Image.new("RGB", (64, 64), "silver"))
+    assert near(plain, np.array([0]), np.array([1])).tolist() == [-1]
+    assert near(plain, np.array([0]), np.array([], int)).tolist() == [-1]
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.lists(SHA256, unique=True, max_size=30), st.lists(SHA256, unique=True, max_size=10))
+def test_adding_photographs_moves_none_from_train_to_test(before, added):
+    after = before + [each for each in added if each not in before]
+    earlier = dict(zip(before, split_by_content(before), strict=True))
+    later = dict(zip(after, split_by_content(after), strict=True))
+    for each in before:
+        moved = (earlier[each], later[each])
+        assert moved not in {("train", "test"), ("train", "validation"), ("validation", "test")}
+
+
+@given(st.lists(SHA256, unique=True, min_size=3, max_size=30), st.randoms())
+def test_split_depends_on_content_alone_and_fills_all_three(hashes, random):
+    splits = dict(zip(hashes, split_by_content(hashes), strict=True))
+    assert set(splits.values()) == set(hygiene.SPLITS)
+    shuffled = random.sample(hashes, len(hashes))
+    assert dict(zip(shuffled, split_by_content(shuffled), strict=True)) == splits
+
+
+def test_split_shares():
+    hashes = [hashlib.sha256(str(number).encode()).hexdigest() for number in range(5000)]
+    splits = split_by_content(hashes)
+    for split, share in (("train", 0.8), ("validation", 0.1), ("test", 0.1)):
+        assert splits.count(split) / 5000 == pytest.approx(share, abs=0.02)
+    names = [f"{'train' if number % 2 else 'val'}/{number}" for number in range(5000)]
+    splits = split_by_folder(names, hashes)
+    assert all(
+        (split == "test") == name.startswith("val/") for name, split in zip(names, splits, strict=True)
+    )
+    assert splits.count("validation") / splits.count("train") == pytest.approx(1 / 9, rel=0.2)
+
+
+def test_split_of_very_few():
+    assert split_by_content([]) == []
+    assert sorted(split_by_content(["00" * 32, "11" * 32, "22" * 32])) == ["test", "train", "validation"]
+    assert split_by_folder(["train/a", "train/b", "val/c"], ["00" * 32, "11" * 32, "22" * 32]) == [
+        "train",
+        "validation",
+        "test",
+    ]
+
+
+def decide(images, splits, hashes=None):
+    hashes = hashes or [f"{index:064x}" for index in range(len(images))]
+    names = [f"{index:02d}" for index in range(len(images))]
+    return hygiene.doubles_and_greys(looks_at(*images), names, hashes, splits)
+
+
+def test_grey_is_set_aside_from_train_alone():
+    grey = [scene(seed).convert("L").convert("RGB") for seed in range(3)]
+    assert decide(grey, ["train", "validation", "test"]) == {0: ("grey", -1)}
+
+
+def test_sepia_is_not_grey():
+    sepia = Image.fromarray((np.asarray(scene(0).convert("L"))[..., None] * [1, 0.9, 0.7]).astype(np.uint8))
+    assert decide([sepia], ["train"]) == {}
+
+
+def test_no_double_straddles():
+    images = [scene(0), scene(1), scene(0), scene(0), scene(2)]
+    aside = decide(images, ["train", "train", "validation", "test", "test"])
+    assert aside.keys() == {0, 2}
+    assert aside[2] == ("near duplicate", 3)
+    assert aside[0][0] == "near duplicate"
+
+
+def test_no_double_straddles_train_and_validation():
+    aside = decide([scene(0), scene(0), scene(1)], ["train", "validation", "test"])
+    assert aside == {0: ("near duplicate", 1)}
+
+
+def test_likeness_takes_the_same_hash_and_the_same_lightness():
+    seen = looks_at(scene(0), scene(1))
+    same_hash = dataclasses.replace(seen, bits=np.repeat(seen.bits[:1], 2, axis=0))
+    assert near(same_hash, np.array([0]), np.array([1])).tolist() == [-1]
+    same_lightness = dataclasses.replace(seen, shape=np.repeat(seen.shape[:1], 2, axis=0))
+    assert near(same_lightness, np.array([0]), np.array([1])).tolist() == [-1]
+
+
+def test_the_same_file_is_kept_once_and_in_the_latest_split():
+    images, hashes = [scene(0), scene(0), scene(1), scene(1)], ["a" * 64, "a" * 64, "b" * 64, "b" * 64]
+    aside = decide(images, ["train", "train", "train", "test"], hashes)
+    assert aside == {1: ("duplicate", 0), 2: ("duplicate", 3)}
+    plain = [Image.new("RGB", (64, 64), "red")] * 2
+    assert decide(plain, ["train", "test"], ["c" * 64, "c" * 64]) == {0: ("duplicate", 1)}
+
+
+def test_likeness_within_train_is_kept():
+    assert decide([scene(0), scene(0)], ["train", "train"]) == {}

@@ -1,0 +1,146 @@
+"""Trained networks: what is saved comes back, and coloring keeps the photograph's own lightness."""
+
+import json
+import zipfile
+
+import numpy as np
+import pytest
+
+from helpers import networks
+from helpers.backend import keras
+from helpers.errors import CourseError
+from helpers.lab import rgb_to_lab
+
+layers = keras.layers
+
+
+def build(dropout=0.0):
+    """A network of the kinds of layers that the lessons use, its two outputs well away from zero."""
+    keras.utils.set_random_seed(0)
+    L = keras.Input((None, None, 1), name="L")
+    x = layers.Conv2D(4, 3, 2, padding="same", activation="relu")(L)
+    x = layers.Dropout(dropout)(layers.BatchNormalization(momentum=0.5)(x))
+    x = layers.UpSampling2D(interpolation="bilinear")(x)
+    return keras.Model(L, layers.Conv2D(2, 3, padding="same", activation="tanh", name="ab")(x), name="small")
+
+
+@pytest.fixture(scope="module")
+def trained():
+    """A network after a step of training: with an optimizer, and with moved averages to normalize by."""
+    network = build(dropout=0.5)
+    network.compile(keras.optimizers.Adam(1e-2), "mse")
+    random = np.random.default_rng(0)
+    L, ab = (random.random((4, 16, 16, channels), np.float32) for channels in (1, 2))
+    network.train_on_batch(L, ab)
+    return network
+
+
+@pytest.fixture(scope="module")
+def L():
+    return np.random.default_rng(1).random((3, 16, 16, 1), np.float32)
+
+
+# Saved and loaded ------------------------------------------------------------------------------------
+
+
+def test_a_saved_network_predicts_as_before(trained, L, tmp_path):
+    path = tmp_path / "made" / "small.keras"
+    networks.save(trained, path)
+    loaded = networks.load(path)
+    before, after = (network.predict(L, verbose=0) for network in (trained, loaded))
+    assert np.abs(before).max() > 0.01
+    np.testing.assert_allclose(after, before, atol=1e-6)
+    assert loaded.name == "small"
+
+
+def test_the_file_holds_no_optimizer_and_the_network_keeps_its_own(trained, tmp_path):
+    path = tmp_path / "small.keras"
+    networks.save(trained, path)
+    with zipfile.ZipFile(path) as archive:
+        assert json.loads(archive.read("config.json")).get("compile_config") is None
+    assert not networks.load(path).compiled
+    assert trained.compiled
+    assert trained.optimizer.iterations == 1
+
+
+def test_saving_again_replaces_the_file(trained, L, tmp_path):
+    path = tmp_path / "small.keras"
+    networks.save(build(), path)
+    networks.save(trained, path)
+    np.testing.assert_allclose(
+        networks.load(path).predict(L, verbose=0), trained.predict(L, verbose=0), atol=1e-6
+    )
+
+
+def test_a_network_that_is_not_there_is_named_in_one_line(tmp_path):
+    with pytest.raises(CourseError, match=r"no network baseline\.keras yet: run lessons") as error:
+        networks.load(tmp_path / "baseline.keras")
+    assert len(str(error.value).splitlines()) == 1
+    assert str(tmp_path) not in str(error.value)
+
+
+# Coloring --------------------------------------------------------------------------------------------
+
+
+def painter(a, b):
+    """A network that answers every pixel with one color, given in CIE units."""
+    L = keras.Input((None, None, 1))
+    ab = layers.Conv2D(2, 1, kernel_initializer="zeros")
+    network = keras.Model(L, ab(L))
+    ab.bias.assign([a / 128, b / 128])
+    return network
+
+
+@pytest.mark.parametrize("side", [(16, 16), (16, 24), (40, 56), (41, 33)])
+def test_the_colors_are_the_networks_and_the_lightness_the_photographs(L, side):
+    """Whatever the size of the photographs beside that which the network sees."""
+    random = np.random.default_rng(2)
+    rgb = random.integers(100, 156, (3, *side, 3), dtype=np.uint8)  # far enough from black and white
+    colored = networks.color(painter(12, -9), L, rgb)
+    assert (colored.shape, colored.dtype) == (rgb.shape, np.uint8)
+    before, after = rgb_to_lab(rgb), rgb_to_lab(colored)
+    # One of 256 levels is half a unit of LAB or so.
+    assert np.abs(after[..., 0] - before[..., 0]).max() < 0.5
+    assert np.abs(after[..., 1:] - [12, -9]).max() < 1.5
+
+
+def test_each_photograph_gets_its_own_colors_where_the_network_put_them():
+    """The network's upper half is red and its lower half green, in the second photograph the reverse."""
+    L = np.zeros((2, 8, 8, 1), np.float32)
+    L[0, :4] = L[1, 4:] = 1
+    inputs = keras.Input((None, None, 1))
+    toward_red = layers.Conv2D(2, 1)
+    network = keras.Model(inputs, toward_red(inputs))
+    toward_red.set_weights([np.array([[[[0.4, 0]]]], np.float32), np.array([-0.2, 0], np.float32)])
+    rgb = np.full((2, 32, 48, 3), 128, np.uint8)
+    a = rgb_to_lab(networks.color(network, L, rgb))[..., 1]
+    for photograph, sign in zip(a, (1, -1), strict=True):
+        assert (sign * photograph[:12] > 20).all()
+        assert (sign * photograph[-12:] < -20).all()
+
+
+def test_coloring_is_in_inference_mode(trained, L):
+    rgb = np.full((3, 16, 16, 3), 128, np.uint8)
+    first, second = (networks.color(trained, L, rgb) for _ in range(2))
+    np.testing.assert_array_equal(first, second)
+    # Alone or with others: no statistics of the batch.
+    alone = [networks.color(trained, L[i : i + 1], rgb[i : i + 1])[0] for i in range(3)]
+    assert np.abs(first.astype(int) - np.stack(alone)).max() <= 1
+    # In training mode this network does differ from call to call.
+    noisy = [keras.ops.convert_to_numpy(trained(L, training=True)) for _ in range(2)]
+    assert np.abs(noisy[0] - noisy[1]).max() > 0.01
+
+
+def test_the_batch_size_changes_nothing(trained, L):
+    rgb = np.full((3, 16, 16, 3), 128, np.uint8)
+    whole, by_two = (networks.color(trained, L, rgb, batch_size=size) for size in (16, 2))
+    assert np.abs(whole.astype(int) - by_two).max() <= 1
+
+
+def test_a_fusion_network_takes_its_two_inputs(L):
+    lightness, vector = keras.Input((None, None, 1)), keras.Input((2,))
+    ab = layers.Conv2D(2, 1, kernel_initializer="zeros")(lightness)
+    network = keras.Model([lightness, vector], layers.Add()([ab, layers.Reshape((1, 1, 2))(vector)]))
+    vectors = np.array([[12, 0], [0, 12], [-12, 0]], np.float32) / 128
+    colored = networks.color(network, [L, vectors], np.full((3, 16, 16, 3), 128, np.uint8))
+    np.testing.assert_allclose(rgb_to_lab(colored)[..., 1:].mean((1, 2)), vectors * 128, atol=1.5)

@@ -1,0 +1,102 @@
+"""The settings of the two profiles, and what a lesson begins with."""
+
+import dataclasses
+import re
+from pathlib import Path
+
+import nbformat
+import pytest
+
+from helpers import profiles
+from helpers.errors import CourseError
+from helpers.run import NOTEBOOKS
+
+
+@pytest.fixture
+def seeds(monkeypatch):
+    """The seeds that were set. Not set in earnest: that would change the tests that come after."""
+    given = []
+    monkeypatch.setattr(profiles, "repeatable", given.append)
+    return given
+
+
+def test_a_lesson_has_the_settings_of_its_profile(seeds, tmp_path):
+    lesson = profiles.begin("tiny", 3, str(tmp_path))
+    for name, value in dataclasses.asdict(profiles.PROFILES["tiny"]).items():
+        assert getattr(lesson, name) == value
+    assert (lesson.name, lesson.seed, lesson.out) == ("tiny", 3, tmp_path)
+    assert seeds == [3]
+
+
+def test_a_lesson_begins_with_one_line_that_names_no_folder(seeds, capsys, tmp_path):
+    profiles.begin("full", 0, str(tmp_path))
+    printed = capsys.readouterr()
+    assert re.fullmatch(
+        r"full profile · seed 0 · Keras \d+\.\d+\.\d+ on (tensorflow|jax|torch)\n", printed.out
+    )
+    assert printed.err == ""
+
+
+def test_an_override_replaces_a_setting_and_none_leaves_it(seeds):
+    tiny = profiles.PROFILES["tiny"]
+    lesson = profiles.begin("tiny", 0, epochs=3, photos=None, gan_epochs=0)
+    assert (lesson.epochs, lesson.photos, lesson.gan_epochs) == (3, tiny.photos, 0)
+    assert profiles.PROFILES["tiny"] == tiny
+
+
+def test_the_networks_go_into_the_given_folder(seeds, tmp_path):
+    lesson = profiles.begin("tiny", 0, str(tmp_path / "new"))
+    assert lesson.models == tmp_path / "new" / "models"
+    assert lesson.models.is_dir()
+    assert lesson.models.is_dir()  # asked for again, it is there already
+
+
+def test_without_a_folder_the_run_is_named_after_its_profile(seeds):
+    assert profiles.begin("tiny", 0).out == Path(profiles.__file__).parents[1] / "runs" / "tiny"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"name": "huge"}, r"no profile 'huge'; the profiles are tiny, full"),
+        ({"name": None}, r"no profile None; the profiles are tiny, full"),
+        ({"seed": -1}, r"SEED is -1; it must be a whole number of at least 0"),
+        ({"seed": 1.5}, r"SEED is 1\.5; it must"),
+        ({"seed": "0"}, r"SEED is '0'; it must"),
+        ({"seed": True}, r"SEED is True; it must"),
+        ({"epoch": 3}, r"epoch: not a setting; the settings are .*epochs, gan_epochs"),
+        ({"epoch": None}, r"epoch: not a setting"),
+    ],
+)
+def test_a_wrong_argument_is_named_in_one_line(seeds, arguments, message, capsys):
+    with pytest.raises(CourseError, match=message) as error:
+        profiles.begin(**{"name": "tiny", "seed": 0} | arguments)
+    assert len(str(error.value).splitlines()) == 1
+    assert seeds == []
+    assert capsys.readouterr().out == ""
+
+
+def test_a_seed_that_the_generators_would_refuse_is_refused(seeds):
+    with pytest.raises(CourseError, match="SEED"):
+        profiles.begin("tiny", 2**32)
+
+
+@pytest.mark.parametrize("kind", [profiles.Profile, profiles.Lesson])
+def test_every_setting_is_documented(kind):
+    documented = re.findall(r"^\s{4}(\w+) : ", kind.__doc__, re.MULTILINE)
+    inherited = [field.name for field in dataclasses.fields(profiles.Profile)]
+    own = [field.name for field in dataclasses.fields(kind)]
+    assert documented == (own if kind is profiles.Profile else own[len(inherited) :])
+
+
+def test_the_networks_take_the_sizes_of_every_profile():
+    for profile in profiles.PROFILES.values():
+        assert profile.size % 8 == 0
+
+
+def test_every_lesson_begins_with_a_profile_that_exists():
+    for path in NOTEBOOKS.glob("*.ipynb"):
+        source = "\n".join(cell.source for cell in nbformat.read(path, as_version=4).cells)
+        [name] = re.findall(r'^PROFILE = "(\w+)"', source, re.MULTILINE)
+        assert name in profiles.PROFILES
+        assert "profiles.begin(PROFILE, SEED, OUT" in source

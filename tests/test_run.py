@@ -1,0 +1,401 @@
+"""The runner, on small lessons made here; tests/test_notebooks.py has it run the real ones."""
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import nbformat
+import psutil
+import pytest
+from conftest import CLEAN, PARAMETERS, write_lesson
+
+import helpers.__main__
+from helpers import run
+from helpers.errors import CourseError
+
+OFFLINE = str(Path(__file__).parent / "offline")
+WIDGET = (
+    "from ipywidgets import IntSlider\nfrom matplotlib import pyplot\n\nfrom helpers import display\n\n"
+    "display.play(lambda x: pyplot.subplots()[0], x=IntSlider())"
+)
+FAILS = ("print('so far')", "x = 1\ny = x / 0", "print('never')")
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """An empty folder of notebooks, which the command line takes for the course's."""
+    monkeypatch.setattr(run, "NOTEBOOKS", tmp_path / "notebooks")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path / "notebooks"
+
+
+@pytest.fixture(autouse=True)
+def profiles(monkeypatch):
+    # The real ones take seconds to load, since they take Keras along.
+    monkeypatch.setitem(sys.modules, "helpers.profiles", SimpleNamespace(PROFILES={"tiny": 0, "full": 0}))
+
+
+def main(*words):
+    return helpers.__main__.main([str(word) for word in words])
+
+
+def plan(folder, **parameters):
+    lessons = run.find_lessons(folder)
+    return run.plan(lessons, ["tiny", "full"], {"PROFILE": "tiny", "SEED": 0, **parameters}, None)
+
+
+def texts(path):
+    """What the cells of an executed notebook printed, joined."""
+    cells = nbformat.read(path, as_version=4).cells
+    return "".join(output.get("text", "") for cell in cells for output in cell.get("outputs", []))
+
+
+def show(*names):
+    return f"print({', '.join(names)})"
+
+
+# What a run is asked for ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("only", "expected"),
+    [
+        ((), ["01_one", "02_two", "10_ten"]),
+        (("1",), ["01_one"]),
+        (("10", "01"), ["01_one", "10_ten"]),
+        (("02_two",), ["02_two"]),
+        (("02_two.ipynb", "2"), ["02_two"]),
+    ],
+)
+def test_lessons_are_found_by_number_and_name(only, expected, folder):
+    for name in ("02_two", "01_one", "10_ten", "notes"):
+        write_lesson(folder / f"{name}.ipynb") if name != "notes" else (folder / "notes.ipynb").touch()
+    assert [path.stem for path in run.find_lessons(folder, only)] == expected
+
+
+@pytest.mark.parametrize(
+    ("words", "names"),
+    [
+        (("--only", "1", "07"), ("07", "01_one", "02_two")),
+        (("--profile", "huge"), ("huge", "tiny", "full")),
+        (("-p", "EPOCH", "3"), ("EPOCH", "EPOCHS", "SEED")),
+        (("--only", "1", "-p", "EPOCHS", "3"), ("EPOCHS", "SEED")),
+        (("--photos", "nowhere"), ("nowhere", "sample", "flowers")),
+        (("--seed", "-1"), ("-1", "whole number")),
+        (("-p", "SEED", "1.5"), ("1.5", "whole number")),
+        (("--out", "file"), ("file", "folder")),
+    ],
+)
+def test_a_wrong_request_is_one_line_that_lists_what_is_valid(words, names, folder, capsys):
+    write_lesson(folder / "01_one.ipynb")
+    write_lesson(folder / "02_two.ipynb", parameters=PARAMETERS + "\nEPOCHS = None")
+    Path("file").touch()
+    assert main("run", *words) == 2
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert said.err.count("\n") == 1
+    assert all(name in said.err for name in names)
+    assert not Path("runs").exists()
+
+
+def test_a_parameter_goes_to_the_lessons_that_have_it(folder):
+    write_lesson(folder / "01_one.ipynb")
+    write_lesson(folder / "02_two.ipynb", parameters=PARAMETERS + "\nEPOCHS = None")
+    one, two = plan(folder, EPOCHS=3).lessons.values()
+    assert one == {"PROFILE": "tiny", "SEED": 0}
+    assert two == {"PROFILE": "tiny", "SEED": 0, "EPOCHS": 3}
+
+
+def test_paths_become_absolute_and_names_stay(folder, tmp_path):
+    write_lesson(folder / "01_one.ipynb")
+    (tmp_path / "mine").mkdir()
+    (given,) = plan(folder, PHOTOS="mine", OUT="elsewhere").lessons.values()
+    assert given["PHOTOS"] == str(tmp_path / "mine")
+    assert given["OUT"] == str(tmp_path / "elsewhere")
+    (given,) = plan(folder, PHOTOS="flowers").lessons.values()
+    assert given["PHOTOS"] == "flowers"
+
+
+def test_the_usual_folder_is_not_passed_on(folder):
+    write_lesson(folder / "01_one.ipynb")
+    planned = plan(folder, PROFILE="full")
+    assert planned.out == run.ROOT / "runs" / "full"
+    assert "OUT" not in next(iter(planned.lessons.values()))
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("3", 3),
+        ("-1e-3", -1e-3),
+        ("None", None),
+        ("[1, 2]", [1, 2]),
+        ("True", True),
+        ("a b", "a b"),
+        ("x.y", "x.y"),
+    ],
+)
+def test_values_are_read_as_python_writes_them(text, value):
+    assert run.parse_value(text) == value
+
+
+# What a run does -----------------------------------------------------------------------------------
+
+
+def test_a_run_leaves_notebooks_pages_a_summary_and_a_table(folder, tmp_path, capsys):
+    names = ("PROFILE", "SEED", "PHOTOS", "EPOCHS")
+    write_lesson(folder / "01_one.ipynb", *CLEAN)
+    write_lesson(folder / "02_two.ipynb", show(*names), parameters=PARAMETERS + "\nEPOCHS = None")
+    words = ("--out", "out", "--seed", 3, "--photos", "sample", "-p", "EPOCHS", 7)
+    assert main("run", *words) == 0
+    out = tmp_path / "out"
+    assert sorted(path.name for path in out.iterdir()) == [
+        "01_one.html",
+        "01_one.ipynb",
+        "02_two.html",
+        "02_two.ipynb",
+        "summary.json",
+    ]
+    assert texts(out / "02_two.ipynb") == "tiny 3 sample 7\n"
+    summary = json.loads((out / "summary.json").read_text("utf-8"))
+    one, two = summary.pop("lessons")
+    assert summary == {"profile": "tiny", "seed": 3}
+    assert list(one) == ["notebook", "minutes", "peak_mb", "headline"]
+    assert (one["notebook"], one["headline"]) == ("01_one.ipynb", "it goes up by 1, seed 3")
+    assert 0 < one["minutes"] < 2
+    assert 30 < one["peak_mb"] < 1000
+    assert (two["notebook"], two["headline"]) == ("02_two.ipynb", "")
+    said = capsys.readouterr()
+    table = said.out.splitlines()
+    assert [line.split()[0] for line in table] == ["lesson", "01_one", "02_two"]
+    assert "it goes up by 1, seed 3" in table[1]
+    assert table[1].endswith(str(Path("out", "01_one.html")))
+    assert "01_one · The line" in said.err
+    assert "100%" in said.err
+
+
+def test_lessons_run_in_their_folder_each_in_a_new_kernel(folder, tmp_path):
+    write_lesson(folder / "01_one.ipynb", "import os\nmine = 1\nprint(os.getcwd())")
+    write_lesson(folder / "02_two.ipynb", "print('mine' in globals())")
+    run.run(run.plan(run.find_lessons(folder), ["tiny"], {"PROFILE": "tiny", "SEED": 0}, tmp_path / "out"))
+    assert texts(tmp_path / "out" / "01_one.ipynb") == f"{folder}\n"
+    assert texts(tmp_path / "out" / "02_two.ipynb") == "False\n"
+
+
+def test_a_page_holds_its_pictures_and_asks_for_nothing(clean_lesson, tmp_path):
+    path = tmp_path / "01_clean.ipynb"
+    shutil.copy(clean_lesson, path)
+    page = run.write_page(path).read_text("utf-8")
+    assert "data:image/" in page
+    assert "A line that goes up." in page
+    body = page[page.index("<body") :]
+    for text in ("<script src", "import(", "<link", "url(http", 'src="http', "cdnjs", "unpkg"):
+        assert text not in (page if text in ("<script src", "cdnjs", "unpkg") else body)
+
+
+def test_a_page_has_a_line_of_text_in_place_of_a_widget(folder):
+    path = write_lesson(folder / "01_one.ipynb", WIDGET)
+    run.run_lesson(path, folder / "out.ipynb", {})
+    page = (folder / "out.html").read_text("utf-8")
+    assert "Controls (x): run this cell" in page
+    assert "widget-view" not in page
+    assert "unpkg" not in page
+
+
+def test_a_failing_cell_stops_the_run_and_is_named(folder, tmp_path, capsys):
+    write_lesson(folder / "01_one.ipynb", *CLEAN)
+    write_lesson(folder / "02_two.ipynb", *FAILS)
+    write_lesson(folder / "03_three.ipynb")
+    assert main("run", "--out", "out") == 1
+    last = capsys.readouterr().err.splitlines()[-1]
+    for part in (
+        "02_two",
+        "[4]",
+        "x = 1",
+        "ZeroDivisionError: division by zero",
+        str(Path("out", "02_two.ipynb")),
+    ):
+        assert part in last
+    out = tmp_path / "out"
+    assert texts(out / "02_two.ipynb") == "so far\n"
+    assert "ZeroDivisionError" in (out / "02_two.html").read_text("utf-8")
+    assert not (out / "03_three.ipynb").exists()
+    summary = json.loads((out / "summary.json").read_text("utf-8"))
+    assert [lesson["notebook"] for lesson in summary["lessons"]] == ["01_one.ipynb"]
+
+
+def test_a_failure_shows_no_stack_trace(folder, capsys):
+    write_lesson(folder / "02_two.ipynb", "raise ValueError('one\\ntwo')")
+    assert main("run", "--out", "out") == 1
+    said = capsys.readouterr().err
+    assert "ValueError: one (see" in said
+    assert "Traceback" not in said
+    assert "two\n" not in said
+
+
+def test_a_cell_that_hangs_is_stopped(folder, capsys):
+    write_lesson(folder / "01_one.ipynb", "import threading\nthreading.Event().wait(60)")
+    assert main("run", "--out", "out", "--timeout", 0.02) == 1
+    assert (
+        "`import threading`: TimeoutError: the cell ran longer than 0.02 minutes" in capsys.readouterr().err
+    )
+
+
+def test_a_kernel_that_dies_is_named(folder, capsys):
+    write_lesson(folder / "01_one.ipynb", "import os\nos._exit(1)")
+    assert main("run", "--out", "out") == 1
+    assert "`import os`: DeadKernelError" in capsys.readouterr().err
+
+
+def test_an_interruption_ends_the_kernel_and_says_so(folder, tmp_path):
+    # The lesson itself sends to its parent what Ctrl-C sends.
+    write_lesson(
+        folder / "01_one.ipynb",
+        "import os, signal, threading\nfrom pathlib import Path",
+        "Path('pid').write_text(str(os.getpid()))\nos.kill(os.getppid(), signal.SIGINT)",
+        "threading.Event().wait(60)",
+    )
+    words = "['run', '--out', 'out', '--timeout', '1']"
+    code = (
+        "import sys, types, pathlib\n"
+        "sys.modules['helpers.profiles'] = types.SimpleNamespace(PROFILES=['tiny'])\n"
+        "from helpers import __main__, run\n"
+        f"run.NOTEBOOKS = pathlib.Path({str(folder)!r})\n"
+        f"sys.exit(__main__.main({words}))"
+    )
+    ended = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, timeout=60
+    )
+    assert ended.returncode == 130
+    assert "interrupted" in ended.stderr.splitlines()[-1]
+    assert "Traceback" not in ended.stderr
+    assert not psutil.pid_exists(int((folder / "pid").read_text()))
+    assert json.loads((tmp_path / "out" / "summary.json").read_text("utf-8"))["lessons"] == []
+
+
+def test_the_kernel_is_this_interpreter_whatever_is_installed(folder, tmp_path, monkeypatch):
+    spec = tmp_path / "jupyter" / "kernels" / "python3" / "kernel.json"
+    spec.parent.mkdir(parents=True)
+    spec.write_text(json.dumps({"argv": ["/bin/false"], "display_name": "broken", "language": "python"}))
+    monkeypatch.setenv("JUPYTER_PATH", str(tmp_path / "jupyter"))
+    path = write_lesson(folder / "01_one.ipynb", "import sys\nprint(sys.executable)")
+    run.run_lesson(path, tmp_path / "out.ipynb", {})
+    assert texts(tmp_path / "out.ipynb") == f"{sys.executable}\n"
+
+
+def test_peak_memory_counts_what_the_kernel_holds(folder, tmp_path):
+    held = write_lesson(
+        folder / "01_one.ipynb",
+        "import threading\nx = bytearray(b'1') * 300_000_000\nthreading.Event().wait(1)",
+    )
+    assert 300 < run.run_lesson(held, tmp_path / "out.ipynb", {}).peak_mb < 1000
+
+
+# Without a network ---------------------------------------------------------------------------------
+
+
+def test_the_offline_guard_bites(folder, tmp_path, monkeypatch):
+    monkeypatch.setenv("PYTHONPATH", OFFLINE)
+    asks = (
+        "from urllib.request import urlopen\nurlopen('http://192.0.2.1/', timeout=1)",
+        "import socket\nsocket.getaddrinfo('example.org', 80)",
+        "import socket\nsocket.socket().connect(('192.0.2.1', 80))",
+    )
+    for ask in asks:
+        path = write_lesson(folder / "01_one.ipynb", ask)
+        with pytest.raises(CourseError, match="needs no network"):
+            run.run_lesson(path, tmp_path / "out.ipynb", {})
+
+
+def _can_unshare():
+    unshare = shutil.which("unshare")
+    return unshare and subprocess.run([unshare, "-rn", "true"], capture_output=True).returncode == 0
+
+
+@pytest.mark.skipif(not _can_unshare(), reason="needs Linux' unshare, to take the network away")
+def test_a_run_needs_no_network_not_even_the_loopback(folder, tmp_path):
+    path = write_lesson(folder / "01_one.ipynb", *CLEAN)
+    code = (
+        "from pathlib import Path; from helpers import run\n"
+        f"run.run_lesson(Path({str(path)!r}), Path('out.ipynb'), {{}})"
+    )
+    subprocess.run(["unshare", "-rn", sys.executable, "-c", code], cwd=tmp_path, check=True, timeout=120)
+    assert "measured" in texts(tmp_path / "out.ipynb")
+
+
+# Refreshing ----------------------------------------------------------------------------------------
+
+
+def test_refresh_stores_the_outputs_of_the_defaults(folder, capsys):
+    path = write_lesson(folder / "01_one.ipynb", show("PROFILE", "SEED"), "import os\nprint(os.getcwd())")
+    before = nbformat.read(path, as_version=4)
+    other = write_lesson(folder / "02_two.ipynb", *FAILS)
+    untouched = other.read_bytes()
+    assert main("refresh", "--only", "01") == 0
+    assert texts(path) == f"tiny 0\n{folder}\n"
+    after = nbformat.read(path, as_version=4)
+    assert [(cell.id, cell.source, cell.metadata) for cell in after.cells] == [
+        (cell.id, cell.source, cell.metadata) for cell in before.cells
+    ]
+    assert set(after.metadata) == {"kernelspec", "language_info"}
+    assert sorted(path.name for path in folder.iterdir()) == ["01_one.ipynb", "02_two.ipynb"]
+    assert other.read_bytes() == untouched
+
+
+def test_refresh_leaves_a_failing_notebook_as_it_was(folder, capsys):
+    path = write_lesson(folder / "01_one.ipynb", *FAILS)
+    before = path.read_bytes()
+    assert main("refresh") == 1
+    assert path.read_bytes() == before
+    assert [path.name for path in folder.iterdir()] == ["01_one.ipynb"]
+    assert "01_one" in capsys.readouterr().err
+
+
+def test_refresh_drops_what_widgets_leave(folder):
+    path = write_lesson(folder / "01_one.ipynb", WIDGET)
+    run.refresh([path])
+    assert "widgets" not in nbformat.read(path, as_version=4).metadata
+
+
+def test_refresh_of_an_unknown_lesson_lists_the_known(folder, capsys):
+    write_lesson(folder / "01_one.ipynb")
+    assert main("refresh", "--only", "9") == 2
+    assert "09" in (said := capsys.readouterr().err)
+    assert "01_one" in said
+
+
+# The other commands --------------------------------------------------------------------------------
+
+
+def test_sources_lists_the_catalogue(capsys):
+    assert main("sources") == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert {line.split()[0] for line in lines} >= {"sample", "imagenette-320", "unsplash-lite"}
+    (line,) = (line for line in lines if line.startswith("imagenette-320"))
+    assert "342 MB" in line
+    assert "ImageNet" in line
+
+
+def test_fetch_prints_where_the_photographs_are(monkeypatch, tmp_path, capsys):
+    asked = []
+
+    def fetch(name, to):
+        asked.append((name, to))
+        return tmp_path / "flowers.tgz"
+
+    monkeypatch.setitem(sys.modules, "helpers.download", SimpleNamespace(fetch=fetch))
+    assert main("fetch", "flowers", "--to", tmp_path) == 0
+    assert asked == [("flowers", tmp_path)]
+    assert capsys.readouterr().out == f"{tmp_path / 'flowers.tgz'}\n"
+
+
+def test_a_failing_fetch_is_one_line(monkeypatch, capsys):
+    def fetch(name, to):
+        raise CourseError("the server does not answer; try again")
+
+    monkeypatch.setitem(sys.modules, "helpers.download", SimpleNamespace(fetch=fetch))
+    assert main("fetch", "flowers") == 1
+    assert capsys.readouterr().err == "error: the server does not answer; try again\n"

@@ -1,0 +1,38 @@
+"""The catalogue, and what `data/README.md` says of it."""
+
+import re
+
+import pytest
+
+from helpers import sources
+from helpers.errors import CourseError
+
+README = sources.DATA / "README.md"
+
+
+def test_the_readme_shows_the_catalogue():
+    text = README.read_text(encoding="utf-8")
+    shown = re.search(r"<!-- catalogue -->\n(.*?)\n<!-- end of catalogue -->", text, re.DOTALL)
+    assert shown.group(1) == sources.catalogue_table()
+
+
+def test_every_entry_is_complete():
+    for name, source in sources.SOURCES.items():
+        assert source.name == name
+        assert source.title
+        assert source.license
+        assert source.photographs > 0
+        assert source.page.startswith("https://")
+        assert bool(source.sha256) == bool(source.bytes)
+        assert re.fullmatch(r"([0-9a-f]{64})?", source.sha256)
+        assert source.url == "" or re.match(r"https?://", source.url)
+
+
+def test_a_source_that_there_is_not():
+    with pytest.raises(CourseError, match="no source is called 'x': choose one of sample, imagenette-160, "):
+        sources.source_named("x")
+
+
+def test_the_photographs_that_skimage_ships_are_there():
+    for file in sources.skimage_photographs().values():
+        assert file.stat().st_size > 100_000
