@@ -116,8 +116,9 @@ def _fetch(options: argparse.Namespace) -> int:
 
 def _sources(options: argparse.Namespace) -> int:
     for source in SOURCES.values():
-        size = f"{source.bytes / 1e6:,.0f} MB" if source.bytes else "-"
-        print(f"{source.name:<16}{size:>8}  {source.photographs:>6,} photographs  {source.license}")
+        print(
+            f"{source.name:<16}{source.download:>8}  {source.photographs:>6,} photographs  {source.license}"
+        )
     return 0
 
 

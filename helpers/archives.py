@@ -12,7 +12,7 @@ import tarfile
 import zipfile
 import zlib
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from helpers.errors import CourseError
@@ -87,7 +87,9 @@ def members(path: Path) -> Iterator[Member]:
             total += len(member.data or b"")
             if files > MOST_FILES or total > MOST_BYTES:
                 raise _too_much(path)
-            yield member
+            # A name in some older encoding could be neither printed nor stored as it is.
+            readable = member.name.encode(errors="surrogateescape").decode(errors="replace")
+            yield replace(member, name=readable)
     except (OSError, tarfile.TarError, zipfile.BadZipFile, *_DAMAGE) as error:
         raise CourseError(f"{path} is damaged or cut off ({error}): fetch it again") from None
 

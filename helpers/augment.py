@@ -5,9 +5,8 @@ the network must predict. On L alone they change what the network sees and leave
 its target, ab, untouched.
 
 None of the three has a random strength. So `prepare` computes every variant of a
-photograph once, and an epoch chooses among them. Two augmentations of the story
-are not here: its random rotation, shear and zoom differ in every epoch, would have
-to be computed in every step, and teach a network little about color.
+photograph once, and an epoch chooses among them. The story's random rotation, shear
+and zoom are not here: they would have to be computed anew in every step.
 """
 
 import os
@@ -159,7 +158,9 @@ def encode(rgb, contrast=CONTRASTS):
     Notes
     -----
     This is the 8-bit CIELAB of TIFF 6.0. Rounding moves L by at most 0.2 units, and a
-    and b by at most 0.5.
+    and b by at most 0.5. Measured on the embedded photographs at 128 px: 52 dB of PSNR
+    there and back in RGB, and 5e-6 more mean squared error of ab / 128, of which grey
+    has 2e-2.
     """
     lab = rgb_to_lab(rgb)
     variants = [lab[..., 0], *(contrast_on_lightness(lab[..., 0], operation) for operation in contrast)]

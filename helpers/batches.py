@@ -2,6 +2,8 @@
 
 import itertools
 import math
+import weakref
+from collections import deque
 
 import numpy as np
 
@@ -12,6 +14,8 @@ from helpers.lab import normalize, rgb_to_lab
 
 L_STEP = np.float32(1 / 255)
 AB_STEP = np.float32(1 / 128)
+# Batches whose memory is kept for later ones: about as many as `fit` holds at a time.
+MOST_SPARE = 4
 
 
 class Batches(keras.utils.PyDataset):
@@ -76,7 +80,11 @@ class Batches(keras.utils.PyDataset):
         self.batch_size, self.seed, self.augment = batch_size, seed, augment
         self.embedding, self.flips = embedding, flips
         self._rgb = rgb
-        self._prepared = prepare(photographs, contrast) if augment else None
+        if augment:
+            # Plain arrays over the mapped file: taking part of a memory map costs more than of an array.
+            prepared = np.asarray(prepare(photographs, contrast))
+            self._variants, self._ab = prepared["L"], prepared["ab"]
+        self._spare = deque(maxlen=MOST_SPARE)
         self.epoch = 0
         self._draw()
 
@@ -115,26 +123,37 @@ class Batches(keras.utils.PyDataset):
         random = np.random.default_rng([self.seed, self.epoch])
         self._order = random.permutation(count)
         self._flipped = random.random((count, len(self.flips))) < 0.5
-        self._variant = random.integers(self._prepared["L"].shape[1], size=count)
+        self._variant = random.integers(self._variants.shape[1], size=count)
 
     def _augmented(self, chosen):
         """Choose, flip and scale: every number is written once."""
         shape = (len(chosen), *self._rgb.shape[1:3])
-        pixels = math.prod(shape)
-        # One block for both: large enough at 256 px for Linux to map it in huge pages, which costs less.
-        block = np.empty(3 * pixels + 16, np.float32)
-        start = -block.ctypes.data % 64 // 4
-        block = block[start : start + 3 * pixels]
-        L, ab = block[:pixels].reshape(*shape, 1), block[pixels:].reshape(*shape, 2)
+        L_memory, ab_memory = np.split(self._memory(3 * math.prod(shape)), [math.prod(shape)])
+        L, ab = L_memory.reshape(*shape, 1), ab_memory.reshape(*shape, 2)
         for k, i in enumerate(chosen):
-            lightness = self._prepared["L"][i, self._variant[i], :, :, None]
+            lightness = self._variants[i, self._variant[i], :, :, None]
             # Two bytes seen as one number: so a and b of a pixel stay side by side.
-            colors = self._prepared["ab"][i].view(np.uint16)
+            colors = self._ab[i].view(np.uint16)
             for direction in itertools.compress(self.flips, self._flipped[i]):
                 lightness, colors = flip(lightness, direction), flip(colors, direction)
             np.multiply(lightness, L_STEP, out=L[k])
             np.multiply(np.ascontiguousarray(colors).view(np.int8), AB_STEP, out=ab[k])
         return L, ab
+
+    def _memory(self, count):
+        """Return memory for so many numbers: that of a batch that nobody holds any more, if there is one.
+
+        Memory that is new to a process has to be mapped and cleared page by page, which
+        costs as much as filling it. Every array made of a batch, a tensor on its memory
+        included, holds `lent`; when the last of them is gone, the memory is spare again.
+        """
+        try:
+            memory = self._spare.pop()
+        except IndexError:
+            memory = bytearray(4 * 3 * self.batch_size * math.prod(self._rgb.shape[1:3]))
+        lent = np.frombuffer(memory, np.float32, count)
+        weakref.finalize(lent, self._spare.append, memory).atexit = False
+        return lent
 
 
 def _check(rgb, batch_size, seed, embedding, flips, contrast):

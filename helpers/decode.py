@@ -6,6 +6,7 @@ formats, how large, which way up, in which color space, over which background.
 
 import io
 import warnings
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -139,10 +140,9 @@ def _ink(image: Image.Image) -> Image.Image:
 
 
 def _upright(image: Image.Image) -> Image.Image:
-    try:
-        return ImageOps.exif_transpose(image)
-    except Exception:  # damaged EXIF data says nothing about the pixels
-        return image
+    with suppress(Exception):  # damaged EXIF data says nothing about the pixels
+        ImageOps.exif_transpose(image, in_place=True)
+    return image
 
 
 def _eight_bits(image: Image.Image) -> Image.Image:
@@ -170,7 +170,7 @@ def _to_srgb(image: Image.Image) -> Image.Image:
     try:
         profile = _profile(image)
         if profile is None:
-            return image.convert("RGB")
+            return image if image.mode == "RGB" else image.convert("RGB")
         mode = _MODE_OF_SPACE[profile.profile.xcolor_space.strip()]
         source = image if image.mode == mode else image.convert(mode)
         return ImageCms.profileToProfile(source, profile, _SRGB, outputMode="RGB")

@@ -277,14 +277,16 @@ def claim(text: str, measured: float, *, at_least: float | None = None, at_most:
         raise CourseError("a claim needs a bound: at_least, at_most, or both")
     measured = float(measured)
     declared = " and ".join(f"{name.replace('_', ' ')} {bound:g}" for name, bound in bounds.items())
-    holds = bounds.get("at_least", -np.inf) <= measured <= bounds.get("at_most", np.inf)
+    holds = np.isfinite(measured) and bounds.get("at_least", measured) <= measured <= bounds.get(
+        "at_most", measured
+    )
     if not holds and not _relaxed:
         raise AssertionError(f"{text}: measured {measured:.4g}, but it should be {declared}")
     mark, verdict = ("✔", declared) if holds else ("✘", f"not {declared}, as in {_relaxed[-1]}")
     _display(
         f"{mark} {text}: {verdict}",
         f"{mark} {html.escape(text)}: measured <b>{measured:.3g}</b> ({verdict})",
-        claim={"text": text, "measured": measured, **bounds},
+        claim={"text": text, "measured": measured if np.isfinite(measured) else None, **bounds},
     )
 
 

@@ -73,12 +73,12 @@ def _introduce(source: Source, folder: Path) -> None:
     """Print what will be downloaded and under which license, and see that the disk has room for it."""
     folder.mkdir(parents=True, exist_ok=True)
     free = shutil.disk_usage(folder).free
-    size = f"{source.bytes / 1e6:,.0f} MB" if source.bytes else "a size that is not fixed"
     print(f"{source.name}: {source.title} ({source.photographs:,} photographs)")
     print(f"license: {source.license} ({source.page})")
-    print(f"download: {size} from {urlsplit(source.url).hostname}; free on this disk: {free / 1e6:,.0f} MB")
+    host = urlsplit(source.url).hostname
+    print(f"size: {source.download}, from {host}; free on this disk: {free / 1e6:,.0f} MB")
     if free < source.bytes:
         raise CourseError(
-            f"{source.name} takes {size}, and {folder} has {free / 1e6:,.0f} MB left: make room, "
+            f"{source.name} takes {source.download}, and {folder} has {free / 1e6:,.0f} MB left: make room, "
             "or name another folder with --to"
         )

@@ -84,7 +84,7 @@ def load_backbone(name: str) -> Backbone:
     try:
         network = builder(weights="imagenet", classifier_activation=None)
     except Exception as error:
-        reason = str(error).splitlines()[0]
+        reason = str(error).partition("\n")[0] or type(error).__name__
         raise CourseError(
             f"the ImageNet weights of {name} could not be downloaded ({reason}); "
             'connect to a network, or set BACKBONE = "classifier"'
@@ -93,7 +93,8 @@ def load_backbone(name: str) -> Backbone:
         name,
         f"{builder.__name__} of keras.applications, ImageNet weights",
         network,
-        network.input_shape[1],
+        # A network that takes any size was trained at 224.
+        network.input_shape[1] or 224,
         sys.modules[builder.__module__].preprocess_input,
     )
 
@@ -168,7 +169,7 @@ def embed(photographs: Photographs, backbone: Backbone, batch_size: int = 32) ->
     ndarray
         (n, d) float32, kept under `data/cache` by the photographs and the backbone's weights.
     """
-    made_of = hashlib.sha256(f"{photographs.checksum} {photographs.names}".encode())
+    made_of = hashlib.sha256(f"{photographs.checksum} {photographs.size} {photographs.names}".encode())
     for array in backbone.network.get_weights():
         made_of.update(np.ascontiguousarray(array))
     kept = DATA / "cache" / f"embedding-{backbone.name}-{made_of.hexdigest()[:24]}.npy"

@@ -9,8 +9,6 @@ import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
 
-from helpers.backend import keras, repeatable
-from helpers.display import relax_claims
 from helpers.errors import CourseError
 from helpers.sources import DATA
 
@@ -29,6 +27,8 @@ class Profile:
         Side, in pixels, of the photographs that the networks see.
     test_size : int
         Side, in pixels, of the photographs that results are shown and measured on.
+    test_photos : int
+        How many of the test photographs are measured at most; the first ones, which never change.
     width : float
         Share of the story's filters in every layer.
     batch_size : int
@@ -48,6 +48,7 @@ class Profile:
     photos: str
     size: int
     test_size: int
+    test_photos: int
     width: float
     batch_size: int
     memorize_steps: int
@@ -62,6 +63,7 @@ PROFILES = {
         photos="sample",
         size=64,
         test_size=224,
+        test_photos=1000,
         width=0.25,
         batch_size=8,
         memorize_steps=600,
@@ -74,6 +76,7 @@ PROFILES = {
         photos="imagenette-320",
         size=128,
         test_size=224,
+        test_photos=1000,
         width=0.5,
         batch_size=16,
         memorize_steps=2000,
@@ -138,13 +141,17 @@ def begin(name: str, seed: int, out: str | None = None, **overrides: object) -> 
     Raises
     ------
     CourseError
-        If no profile has that name, if the seed is not a whole number of at
-        least 0, or if an override is not a setting of the profile.
+        If no profile has that name, if the seed is not a whole number
+        from 0 to 2**32 - 1, or if an override is not a setting of the profile.
     """
+    # Keras takes seconds to load, and the command line reads the table alone.
+    from helpers.backend import keras, repeatable
+    from helpers.display import relax_claims
+
     if name not in PROFILES:
         raise CourseError(f"there is no profile {name!r}; the profiles are {', '.join(PROFILES)}")
-    if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
-        raise CourseError(f"SEED is {seed!r}; it must be a whole number of at least 0")
+    if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed < 2**32:
+        raise CourseError(f"SEED is {seed!r}; it must be a whole number from 0 to 2**32 - 1")
     known = {field.name for field in dataclasses.fields(Profile)}
     if unknown := sorted(set(overrides) - known):
         raise CourseError(f"{', '.join(unknown)}: not a setting; the settings are {', '.join(sorted(known))}")

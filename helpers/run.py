@@ -1,39 +1,26 @@
-"""Run the lessons: each in a kernel of its own, with parameters, a progress bar and a record."""
+"""Run the lessons in order, with checked parameters, a progress bar and a record."""
 
 import ast
 import json
-import logging
-import os
 import tempfile
 import textwrap
-import threading
 import time
+from base64 import b64decode
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import nbformat
 import papermill
-import psutil
-from ipykernel.kernelspec import RESOURCES, get_kernel_dict
-from jinja2 import DictLoader
-from jupyter_client import AsyncKernelManager
-from jupyter_client.kernelspec import KernelSpec
-from nbclient.exceptions import CellTimeoutError, DeadKernelError
-from nbconvert import HTMLExporter
 from nbformat import NotebookNode
-from papermill.exceptions import PapermillExecutionError
 from tqdm import tqdm
 
 from helpers.errors import CourseError
+from helpers.execute import PeakMemory, execute, headline, write_page
 from helpers.sources import SOURCES
 
 ROOT = Path(__file__).resolve().parents[1]
 NOTEBOOKS = ROOT / "notebooks"
-WIDGET = "application/vnd.jupyter.widget-view+json"
-
-# Whatever goes wrong is raised; papermill's log would say it a second time.
-logging.getLogger("papermill").addHandler(logging.NullHandler())
 
 
 @dataclass(frozen=True)
@@ -146,8 +133,8 @@ def plan(
     profile, seed = parameters["PROFILE"], parameters["SEED"]
     if profile not in profiles:
         raise CourseError(f"there is no profile {profile!r}; the profiles are {', '.join(profiles)}")
-    if type(seed) is not int or seed < 0:
-        raise CourseError(f"the seed is {seed!r}; it must be a whole number of at least 0")
+    if type(seed) is not int or not 0 <= seed < 2**32:
+        raise CourseError(f"the seed is {seed!r}; it must be a whole number from 0 to 2**32 - 1")
     # Lessons run in the folder of the notebooks, so paths from here have to be made absolute.
     if parameters.get("PHOTOS") is not None:
         parameters["PHOTOS"] = _photographs(str(parameters["PHOTOS"]))
@@ -233,7 +220,8 @@ def run(planned: Plan, cell_minutes: float = 600) -> list[Result]:
 def refresh(lessons: Sequence[Path], cell_minutes: float = 600) -> None:
     """Run notebooks with their own defaults, and store the outputs in them.
 
-    A notebook of which a cell fails stays as it was.
+    A notebook of which a cell fails stays as it was. The picture of a cell that
+    is tagged `gallery` is stored beside the notebooks too, for the README.
 
     Parameters
     ----------
@@ -250,12 +238,33 @@ def refresh(lessons: Sequence[Path], cell_minutes: float = 600) -> None:
     with tempfile.TemporaryDirectory() as folder, _progress(lessons) as bar:
         for lesson in lessons:
             output = Path(folder) / lesson.name
-            notebook = _execute(lesson, output, {}, cell_minutes, bar)
+            notebook = execute(lesson, output, {}, cell_minutes, bar)
             _strip(notebook)
             # Written beside and then renamed, so that a cut leaves no half notebook.
             beside = lesson.with_suffix(".new")
             nbformat.write(notebook, beside)
             beside.replace(lesson)
+            if picture := gallery(notebook):
+                lesson.with_name("gallery.jpg").write_bytes(picture)
+
+
+def gallery(notebook: NotebookNode) -> bytes:
+    """Take the picture of the cell that is tagged `gallery`.
+
+    Parameters
+    ----------
+    notebook : NotebookNode
+        An executed lesson.
+
+    Returns
+    -------
+    bytes
+        The picture as JPEG; empty if the lesson has no such cell.
+    """
+    for cell in notebook.cells:
+        if "gallery" in cell.metadata.get("tags", ()):
+            return b64decode(next(out.data["image/jpeg"] for out in cell.outputs if "image/jpeg" in out.data))
+    return b""
 
 
 def run_lesson(
@@ -294,7 +303,7 @@ def run_lesson(
     started = time.monotonic()
     try:
         with PeakMemory() as memory:
-            notebook = _execute(lesson, output, parameters, cell_minutes, bar)
+            notebook = execute(lesson, output, parameters, cell_minutes, bar)
     except CourseError as error:
         raise CourseError(f"{error} (see {_from_here(output)})") from None
     finally:
@@ -302,28 +311,6 @@ def run_lesson(
         if output.exists():
             write_page(output)
     return Result(lesson.name, round(minutes, 2), memory.peak_mb, headline(notebook))
-
-
-def headline(notebook: NotebookNode) -> str:
-    """Read the headline that `helpers.display.headline` stored in a notebook.
-
-    Parameters
-    ----------
-    notebook : NotebookNode
-        An executed notebook.
-
-    Returns
-    -------
-    str
-        The last headline, or '' if there is none.
-    """
-    stored = [
-        output.metadata.get("course", {}).get("headline", "")
-        for cell in notebook.cells
-        for output in cell.get("outputs", [])
-        if "metadata" in output
-    ]
-    return next(filter(None, reversed(stored)), "")
 
 
 def parse_value(text: str) -> object:
@@ -345,127 +332,6 @@ def parse_value(text: str) -> object:
         return text
 
 
-class ThisInterpreter(AsyncKernelManager):
-    """Start kernels on the interpreter that runs this code, and reach them without a network.
-
-    Any kernel named `python3` may be installed for the user, and its
-    interpreter need not have the course's packages. Where the system has Unix
-    sockets, they replace the loopback network, which other users can listen to.
-    """
-
-    def __init__(self, **traits: object):
-        super().__init__(**traits)
-        if os.name == "posix":
-            # A short path: the system allows a socket's about 100 characters.
-            self._sockets = tempfile.TemporaryDirectory(prefix="kernel-")
-            self.transport = "ipc"
-            self.connection_file = str(Path(self._sockets.name) / "kernel.json")
-
-    @property
-    def kernel_spec(self) -> KernelSpec:
-        """The kernel that the installed ipykernel describes for this interpreter."""
-        return KernelSpec(resource_dir=RESOURCES, **get_kernel_dict())
-
-    async def cleanup_resources(self, restart: bool = False) -> None:
-        """Remove the sockets as well, once the kernel has ended."""
-        await super().cleanup_resources(restart)
-        if os.name == "posix" and not restart:
-            self._sockets.cleanup()
-
-
-class PeakMemory:
-    """Measure the peak resident memory of the processes that this one has started.
-
-    Memory is sampled, as no system counts the peak of a whole tree of
-    processes; a peak shorter than the interval can be missed.
-
-    Parameters
-    ----------
-    interval : float
-        Seconds between two samples.
-    """
-
-    def __init__(self, interval: float = 0.2):
-        self.peak_mb = 0
-        self._interval = interval
-        self._done = threading.Event()
-        self._thread = threading.Thread(target=self._sample, daemon=True)
-
-    def __enter__(self) -> "PeakMemory":
-        self._thread.start()
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        self._done.set()
-        self._thread.join()
-
-    def _sample(self) -> None:
-        this = psutil.Process()
-        while not self._done.wait(self._interval):
-            total = 0
-            for process in this.children(recursive=True):
-                try:
-                    total += process.memory_info().rss
-                except psutil.Error:  # it ended meanwhile
-                    continue
-            self.peak_mb = max(self.peak_mb, round(total / 1e6))
-
-
-def _execute(
-    lesson: Path,
-    output: Path,
-    parameters: Mapping[str, object],
-    cell_minutes: float,
-    bar: tqdm | None,
-) -> NotebookNode:
-    """Execute a notebook in its own folder and kernel, and return it with its outputs."""
-    running = heading = None
-
-    def start(cell: NotebookNode, cell_index: int) -> None:
-        nonlocal running, heading
-        if cell.cell_type == "code":
-            running = cell
-            if bar is not None:
-                bar.set_description_str(f"{lesson.stem} · {heading or _first_line(cell)}"[:60])
-        elif _first_line(cell).startswith("#"):
-            heading = _first_line(cell).lstrip("# ")
-
-    def executed(cell: NotebookNode, cell_index: int, execute_reply: Mapping[str, Mapping]) -> None:
-        injected = "injected-parameters" in cell.metadata.get("tags", [])
-        if bar is not None and not injected and execute_reply["content"]["status"] == "ok":
-            bar.update()
-
-    try:
-        return papermill.execute_notebook(
-            lesson,
-            output,
-            dict(parameters),
-            kernel_name="python3",
-            language="python",
-            cwd=lesson.parent,
-            progress_bar=False,
-            log_output=False,
-            execution_timeout=max(1, round(cell_minutes * 60)),
-            kernel_manager_class=ThisInterpreter,
-            extra_arguments=["--log-level=CRITICAL"],
-            on_cell_start=start,
-            on_cell_executed=executed,
-        )
-    except PapermillExecutionError as error:
-        name, message = error.ename, error.evalue
-    except CellTimeoutError:
-        name, message = "TimeoutError", f"the cell ran longer than {cell_minutes:g} minutes"
-    except DeadKernelError:
-        name, message = "DeadKernelError", "the cell's process died; it may have run out of memory"
-    message = next((line for line in message.splitlines() if line.strip()), "")
-    where = f"cell [{running.execution_count or '*'}] `{_first_line(running)}`"
-    raise CourseError(f"lesson {lesson.stem} failed in {where}: {name}: {message}")
-
-
-def _first_line(cell: NotebookNode) -> str:
-    return cell.source.strip().partition("\n")[0]
-
-
 def _progress(lessons: Sequence[Path] | Mapping[Path, object]) -> tqdm:
     """Make one bar over the code cells of all lessons."""
     cells = [cell for lesson in lessons for cell in nbformat.read(lesson, as_version=4).cells]
@@ -480,52 +346,6 @@ def _strip(notebook: NotebookNode) -> None:
             metadata.pop(name, None)
         if not metadata.get("tags", True):
             del metadata["tags"]
-
-
-# A page that can be read without a network: the stock template loads scripts
-# from elsewhere for formulas, diagrams and widgets, which the lessons' pages do without.
-_PAGE = "".join(
-    [
-        "{% extends 'lab/index.html.j2' %}",
-        *(
-            f"{{% block {name} %}}{{% endblock {name} %}}"
-            for name in (
-                "html_head_js_requirejs",
-                "html_head_js_mathjax",
-                "html_head_js_mermaidjs",
-                "jupyter_widgets",
-            )
-        ),
-    ]
-)
-
-
-def write_page(path: Path) -> Path:
-    """Write a notebook as one HTML file that needs nothing else to be read.
-
-    Widgets, which need a kernel behind them, are replaced by their line of text.
-
-    Parameters
-    ----------
-    path : Path
-        The notebook.
-
-    Returns
-    -------
-    Path
-        The page, beside the notebook.
-    """
-    notebook = nbformat.read(path, as_version=4)
-    notebook.metadata["title"] = path.stem
-    notebook.metadata.pop("widgets", None)
-    for output in (output for cell in notebook.cells for output in cell.get("outputs", [])):
-        output.get("data", {}).pop(WIDGET, None)
-    exporter = HTMLExporter(
-        extra_loaders=[DictLoader({"page.html.j2": _PAGE})], template_file="page.html.j2", embed_images=True
-    )
-    page = path.with_suffix(".html")
-    page.write_text(exporter.from_notebook_node(notebook)[0], "utf-8")
-    return page
 
 
 def _table(results: Sequence[Result], out: Path) -> str:

@@ -46,6 +46,13 @@ class Source:
     sha256: str = ""
     page: str = ""
 
+    @property
+    def download(self) -> str:
+        """The download's size, for people."""
+        if not self.url:
+            return "none"
+        return f"{self.bytes / 1e6:,.0f} MB" if self.bytes else "varies"
+
 
 _IMAGENET_TERMS = (
     "ImageNet's terms: research and teaching, not commercial; the photographers keep their rights"

@@ -20,6 +20,7 @@ from urllib3 import Retry
 from helpers.errors import CourseError
 
 AT_ONCE = 8
+SECONDS_UNSEEN = 2
 _BLOCK = 2**14
 
 
@@ -63,8 +64,9 @@ def progress(**options) -> tqdm:
     tqdm.tqdm
         A bar that appears after two seconds and goes when it is done.
     """
-    seen = sys.stderr.isatty() or "ipykernel" in sys.modules
-    return tqdm(disable=not seen, delay=2, leave=False, **options)
+    notebook = "IPython" in sys.modules and sys.modules["IPython"].get_ipython() is not None
+    seen = sys.stderr.isatty() or notebook
+    return tqdm(disable=not seen, delay=SECONDS_UNSEEN, leave=False, **options)
 
 
 def connect(patience: Patience) -> requests.Session:
@@ -216,7 +218,8 @@ def _receive(
                 "the publisher changed the file; choose another source"
             )
         bar.reset(offered or size or None)
-        bar.update(start)
+        bar.initial = bar.n = start  # what was there before does not count for the speed
+        bar.refresh()
         with part.open("ab" if start else "wb") as file:
             for block in _blocks(response):
                 file.write(block)

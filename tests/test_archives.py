@@ -53,6 +53,20 @@ def test_every_container_gives_the_same_files(write, name, tmp_path):
     assert read(write(tmp_path / name, FILES.items())) == FILES
 
 
+@pytest.mark.skipif(os.name != "posix", reason="elsewhere such names cannot be written")
+def test_names_in_an_older_encoding_are_made_readable(tmp_path):
+    (tmp_path / "x").mkdir()
+    latin = os.fsdecode(bytes("Grüße.jpg", "latin-1"))
+    try:
+        (tmp_path / "x" / latin).write_bytes(b"one")
+    except OSError:
+        pytest.skip("this file system wants UTF-8")
+    for path in (tmp_path / "x", write_tar(tmp_path / "x.tar", [(latin, b"one")])):
+        (name,) = read(path)
+        assert name == "Gr\N{REPLACEMENT CHARACTER}\N{REPLACEMENT CHARACTER}e.jpg"
+        assert archives.fingerprint(path)
+
+
 def test_hidden_files_and_litter_are_passed_over(tmp_path):
     litter = {".DS_Store": b"x", "a/.hidden/1.jpg": b"x", "__MACOSX/a/._1.jpg": b"x", "a/Thumbs.db": b"x"}
     kept = {"a/1.jpg": b"y"}

@@ -134,6 +134,23 @@ def test_a_seed_decides_everything(seed, other, epochs):
     assert same(all_of(some), all_of(others)) == (seed == other)
 
 
+def test_training_is_shuffled_anew_in_every_epoch(rgb):
+    batches = Batches(rgb, 4, flips=(), contrast=())
+    unshuffled = np.concatenate([L for L, _ in Batches(rgb, 4, augment=False)])
+    orders = [unshuffled]
+    for _ in range(3):
+        orders.append(np.concatenate([L for L, _ in batches]))
+        batches.on_epoch_end()
+    for one, other in itertools.combinations(orders, 2):
+        assert np.abs(one - other).max() > 0.01
+
+
+def test_no_worker_is_ever_started(rgb):
+    """Keras' queue of workers hands JAX and PyTorch batches of the epoch before."""
+    batches = Batches(rgb, 4, workers=3, use_multiprocessing=True)
+    assert batches.workers == 0
+
+
 def test_epochs_differ_and_indices_may_come_in_any_order(rgb):
     batches, again = Batches(rgb, 4), Batches(rgb, 4)
     first = all_of(batches)
@@ -192,18 +209,47 @@ def test_fit_takes_validation_and_an_embedding(rgb):
 
 def test_photographs_are_mapped_and_give_the_same_batches(photographs):
     mapped = Batches(photographs, 4, seed=1)
-    assert isinstance(mapped._prepared, np.memmap)
+    owner = mapped._ab
+    while isinstance(owner.base, np.ndarray):
+        owner = owner.base
+    assert isinstance(owner, np.memmap) and not mapped._ab.flags.writeable
     assert same(all_of(mapped), all_of(Batches(photographs.rgb, 4, seed=1)))
 
 
 def test_training_leaves_the_photographs_as_they_were(photographs):
     before = photographs.rgb.copy()
     batches = Batches(photographs, 4)
-    prepared = np.array(batches._prepared)
+    prepared = [batches._variants.copy(), batches._ab.copy()]
     for L, ab in batches:
         L *= 0
         ab *= 0
-    assert np.array_equal(photographs.rgb, before) and np.array_equal(batches._prepared, prepared)
+    assert np.array_equal(photographs.rgb, before)
+    assert same([prepared], [(batches._variants, batches._ab)])
+
+
+@pytest.mark.parametrize(
+    "part", [lambda array: array, lambda array: array[1:, ::2], keras.ops.convert_to_tensor]
+)
+def test_what_is_held_of_a_batch_stays_as_it_is(rgb, part):
+    """The memory of batches is used again, but never while anything of them is held."""
+    batches, again = Batches(rgb, 3), Batches(rgb, 3)
+    for _ in range(3):
+        held = [tuple(part(array) for array in batch) for batch in batches]
+        expected = [tuple(part(array.copy()) for array in batch) for batch in again]
+        for one, other in zip(held, expected, strict=True):
+            assert all(np.array_equal(np.asarray(a), np.asarray(b)) for a, b in zip(one, other, strict=True))
+        batches.on_epoch_end()
+        again.on_epoch_end()
+
+
+def test_memory_is_used_again(rgb):
+    batches = Batches(rgb, 3)
+    places = set()
+    for _ in range(5):
+        for batch in batches:
+            places.add(batch[0].ctypes.data)
+        del batch
+    assert len(places) <= 2
 
 
 def test_validation_prepares_nothing(photographs):

@@ -263,6 +263,29 @@ def test_no_server_and_no_network(server, content, tmp_path):
     assert_refused("no.invalid cannot be reached", "http://no.invalid/x", tmp_path / "x", content)
 
 
+class Terminal(io.StringIO):
+    def isatty(self):
+        return True
+
+
+def test_a_terminal_sees_speed_and_time_left(server, content, tmp_path, monkeypatch):
+    monkeypatch.setattr(transfer, "SECONDS_UNSEEN", 0)
+    monkeypatch.setattr("sys.stderr", Terminal())
+    (tmp_path / "x.part").write_bytes(content[:150_000])
+    get(server.put("x", content), tmp_path / "x", content)
+    shown = transfer.sys.stderr.getvalue()
+    assert "x:  50%" in shown
+    assert "150k/300k" in shown
+    assert "B/s" in shown
+
+
+def test_nobody_looks_at_a_file(server, content, tmp_path, monkeypatch):
+    monkeypatch.setattr(transfer, "SECONDS_UNSEEN", 0)
+    monkeypatch.setattr("sys.stderr", io.StringIO())
+    get(server.put("x", content), tmp_path / "x", content)
+    assert transfer.sys.stderr.getvalue() == ""
+
+
 def test_without_a_checksum_an_old_part_is_not_trusted(server, content, tmp_path):
     (tmp_path / "x.part").write_bytes(b"old")
     get(server.put("x", content), tmp_path / "x", content, size=0, sha256="")
@@ -288,7 +311,7 @@ def test_fetch_shows_license_size_and_space_and_fetches_once(flowers, server, co
     assert path == tmp_path / "flowers.tgz"
     assert path.read_bytes() == content
     shown = capsys.readouterr().out
-    for part in ("CC BY 2.0", "0 MB from 127.0.0.1", "free on this disk", "3,670 photographs"):
+    for part in ("CC BY 2.0", "0 MB, from 127.0.0.1", "free on this disk", "3,670 photographs"):
         assert part in shown
     assert fetch("flowers", tmp_path, PATIENCE) == path
     assert capsys.readouterr().out == ""

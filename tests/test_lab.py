@@ -106,6 +106,13 @@ def test_clipped_pixels_are_counted_on_request(form):
     assert numpy_of(rgb).min() >= 0 and numpy_of(rgb).max() <= 1
 
 
+@FORMS
+def test_a_pixel_just_outside_counts_as_clipped(form):
+    red = rgb_to_lab(np.full((4, 1, 3), [255, 0, 0], np.uint8))
+    red[0, 0, 1] += 3
+    assert float(lab_to_rgb(form(red), report_clipped=True)[1]) == 0.25
+
+
 def test_no_pixel_of_a_photograph_counts_as_clipped():
     assert lab_to_rgb(rgb_to_lab(random_colors()), report_clipped=True)[1] == 0
 
@@ -132,6 +139,16 @@ def test_a_network_can_learn_through_lab():
     network.fit(lab, lab + 1, epochs=1, verbose=0)
     kernel = layer.get_weights()[0]
     assert np.isfinite(kernel).all() and not np.array_equal(kernel, np.eye(3))
+
+
+def test_a_network_may_leave_the_range_of_rgb_while_it_learns():
+    layer = keras.layers.Dense(3, use_bias=False, kernel_initializer="identity")
+    inputs = keras.Input((3,))
+    network = keras.Model(inputs, keras.layers.Lambda(rgb_to_lab, output_shape=(3,))(layer(inputs)))
+    network.compile(keras.optimizers.SGD(1e-6), "mse")
+    rgb = np.array([[-0.5, 0, 1], [1.5, -1, 0.02]], np.float32)
+    network.fit(rgb, np.zeros((2, 3)), epochs=1, verbose=0)
+    assert np.isfinite(layer.get_weights()[0]).all()
 
 
 @given(

@@ -4,7 +4,10 @@ import csv
 import errno
 import json
 import multiprocessing
+import os
 import shutil
+import subprocess
+import sys
 import time
 from concurrent.futures import ProcessPoolExecutor
 
@@ -13,10 +16,10 @@ import pytest
 from PIL import Image
 from test_archives import write_tar, write_zip
 
-from helpers import photographs as module
-from helpers import sources
+from helpers import prepare, sources
 from helpers.decode import decode
 from helpers.errors import CourseError
+from helpers.hygiene import SPLITS
 from helpers.photographs import load
 
 ROOT = sources.DATA.parent
@@ -76,7 +79,7 @@ def test_a_folder_of_ones_own(album, tmp_path):
     assert len(photographs) == 31
     assert photographs.rgb.shape == (31, 48, 48, 3)
     assert photographs.rgb.dtype == np.uint8
-    assert photographs.splits == sorted(photographs.splits, key=module.SPLITS.index)
+    assert photographs.splits == sorted(photographs.splits, key=SPLITS.index)
     for name, row in rows_by_name(photographs).items():
         assert np.array_equal(row, decode(album / name, 48))
     labels = dict(zip(photographs.names, photographs.labels, strict=True))
@@ -115,7 +118,7 @@ def test_splits_are_views_and_read_only(album, tmp_path):
     parts = photographs.train, photographs.validation, photographs.test
     assert sum(map(len, parts)) == len(photographs)
     assert [len(part) for part in parts] == list(photographs.counts.values())
-    for part, split in zip(parts, module.SPLITS, strict=True):
+    for part, split in zip(parts, SPLITS, strict=True):
         assert set(part.splits) == {split}
         assert np.shares_memory(part.rgb, photographs.rgb)
         assert len(part.names) == len(part.labels) == len(part.credits) == len(part.rgb) == len(part)
@@ -238,7 +241,7 @@ def test_bad_sources_get_one_clear_line(tmp_path, album):
 
 def only_open(source, size, cache, monkeypatch):
     with monkeypatch.context() as patch:
-        patch.setattr(module, "_prepare", lambda *_: pytest.fail("prepared again"))
+        patch.setattr(prepare, "prepare", lambda *_: pytest.fail("prepared again"))
         return load(source, size, cache=cache)
 
 
@@ -295,7 +298,7 @@ def test_an_interrupted_preparation_is_never_taken_for_whole(step, album, tmp_pa
         def interrupt(*_):
             raise KeyboardInterrupt
 
-        patch.setattr(module, step, interrupt)
+        patch.setattr(prepare, step, interrupt)
         with pytest.raises(KeyboardInterrupt):
             load(album, 16, cache=tmp_path)
     assert not [file for file in tmp_path.rglob("*") if file.is_file()]
@@ -303,7 +306,7 @@ def test_an_interrupted_preparation_is_never_taken_for_whole(step, album, tmp_pa
 
 
 def _prepare_and_be_killed(album, cache, reached):
-    module._copy_rows = lambda *_: (reached.set(), time.sleep(60))
+    prepare._copy_rows = lambda *_: (reached.set(), time.sleep(60))
     load(album, 16, cache=cache)
 
 
@@ -319,18 +322,29 @@ def test_a_killed_preparation_is_never_taken_for_whole(album, tmp_path):
     assert len(load(album, 16, cache=tmp_path)) == 31
     assert leftover.exists(), "it might have been another process at work"
     long_ago = time.time() - 2 * 86_400
-    module.os.utime(leftover, (long_ago, long_ago))
+    os.utime(leftover, (long_ago, long_ago))
     (record,) = tmp_path.rglob("record.json")
     record.unlink()
     load(album, 16, cache=tmp_path)
     assert not leftover.exists()
 
 
+def test_two_that_prepare_at_once_do_not_disturb_each_other(album, tmp_path):
+    with ProcessPoolExecutor(2, multiprocessing.get_context("spawn")) as pool:
+        found = list(pool.map(_names_and_sum, [album] * 4, [tmp_path] * 4))
+    assert found == [_names_and_sum(album, tmp_path)] * 4
+
+
+def _names_and_sum(album, cache):
+    photographs = load(album, 24, cache=cache)
+    return photographs.names, int(photographs.rgb.sum())
+
+
 def test_a_full_disk_is_one_line(album, tmp_path, monkeypatch):
     def full(*_):
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(module, "_copy_rows", full)
+    monkeypatch.setattr(prepare, "_copy_rows", full)
     with pytest.raises(CourseError, match="No space left on device: make room in"):
         load(album, 16, cache=tmp_path)
     assert not [file for file in tmp_path.rglob("*") if file.is_file()]
@@ -355,6 +369,16 @@ def _peak_while_preparing(path, cache):
     tracemalloc.start()
     load(path, 1000, cache=cache)
     return tracemalloc.get_traced_memory()[1]
+
+
+def test_the_benchmark_ends_with_its_numbers():
+    command = [sys.executable, ROOT / "tests" / "benchmarks" / "prepare.py", "sample", "--size", "64"]
+    printed = subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT).stdout
+    measured = json.loads(printed.splitlines()[-1])
+    assert measured["photographs"] == 54
+    assert measured.keys() == {"photographs", "seconds", "peak_mb", "reopen_s"}
+    assert 0 < measured["reopen_s"] < 0.2
+    assert 0 < measured["peak_mb"] < 1000
 
 
 def test_the_course_leaves_its_cache_out_of_version_control():

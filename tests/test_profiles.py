@@ -7,7 +7,7 @@ from pathlib import Path
 import nbformat
 import pytest
 
-from helpers import profiles
+from helpers import backend, display, profiles
 from helpers.errors import CourseError
 from helpers.run import NOTEBOOKS
 
@@ -16,8 +16,16 @@ from helpers.run import NOTEBOOKS
 def seeds(monkeypatch):
     """The seeds that were set. Not set in earnest: that would change the tests that come after."""
     given = []
-    monkeypatch.setattr(profiles, "repeatable", given.append)
+    monkeypatch.setattr(backend, "repeatable", given.append)
     return given
+
+
+@pytest.fixture(autouse=True)
+def relaxed(monkeypatch):
+    """What claims were relaxed for, kept from the tests that come after."""
+    kept = []
+    monkeypatch.setattr(display, "_relaxed", kept)
+    return kept
 
 
 def test_a_lesson_has_the_settings_of_its_profile(seeds, tmp_path):
@@ -44,6 +52,13 @@ def test_an_override_replaces_a_setting_and_none_leaves_it(seeds):
     assert profiles.PROFILES["tiny"] == tiny
 
 
+def test_claims_are_relaxed_for_other_settings_only(seeds, relaxed, tmp_path):
+    profiles.begin("tiny", 1, str(tmp_path), epochs=None, photos=None)
+    assert relaxed == []
+    profiles.begin("tiny", 1, epochs=3)
+    assert relaxed == ["the course's own settings"]
+
+
 def test_the_networks_go_into_the_given_folder(seeds, tmp_path):
     lesson = profiles.begin("tiny", 0, str(tmp_path / "new"))
     assert lesson.models == tmp_path / "new" / "models"
@@ -60,7 +75,7 @@ def test_without_a_folder_the_run_is_named_after_its_profile(seeds):
     [
         ({"name": "huge"}, r"no profile 'huge'; the profiles are tiny, full"),
         ({"name": None}, r"no profile None; the profiles are tiny, full"),
-        ({"seed": -1}, r"SEED is -1; it must be a whole number of at least 0"),
+        ({"seed": -1}, r"SEED is -1; it must be a whole number from 0"),
         ({"seed": 1.5}, r"SEED is 1\.5; it must"),
         ({"seed": "0"}, r"SEED is '0'; it must"),
         ({"seed": True}, r"SEED is True; it must"),

@@ -102,7 +102,9 @@ def test_without_any_record_the_error_says_so(tmp_path, monkeypatch):
 def test_the_commit_has_a_plus_sign_where_the_code_was_changed_since(tmp_path, monkeypatch):
     def git(*words):
         who = ("-c", "user.name=A", "-c", "user.email=a@example.org")
-        done = subprocess.run(["git", "-C", tmp_path, *who, *words], capture_output=True, text=True, check=True)
+        done = subprocess.run(
+            ["git", "-C", tmp_path, *who, *words], capture_output=True, text=True, check=True
+        )
         return done.stdout.strip()
 
     monkeypatch.setattr(records, "DATA", tmp_path)

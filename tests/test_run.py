@@ -13,7 +13,7 @@ import pytest
 from conftest import CLEAN, PARAMETERS, write_lesson
 
 import helpers.__main__
-from helpers import run
+from helpers import execute, run
 from helpers.errors import CourseError
 
 OFFLINE = str(Path(__file__).parent / "offline")
@@ -188,7 +188,7 @@ def test_lessons_run_in_their_folder_each_in_a_new_kernel(folder, tmp_path):
 def test_a_page_holds_its_pictures_and_asks_for_nothing(clean_lesson, tmp_path):
     path = tmp_path / "01_clean.ipynb"
     shutil.copy(clean_lesson, path)
-    page = run.write_page(path).read_text("utf-8")
+    page = execute.write_page(path).read_text("utf-8")
     assert "data:image/" in page
     assert "A line that goes up." in page
     body = page[page.index("<body") :]
@@ -286,12 +286,18 @@ def test_the_kernel_is_this_interpreter_whatever_is_installed(folder, tmp_path, 
     assert texts(tmp_path / "out.ipynb") == f"{sys.executable}\n"
 
 
-def test_peak_memory_counts_what_the_kernel_holds(folder, tmp_path):
-    held = write_lesson(
+def test_peak_memory_counts_the_kernel_and_what_it_starts(folder, tmp_path):
+    holds = write_lesson(
         folder / "01_one.ipynb",
-        "import threading\nx = bytearray(b'1') * 300_000_000\nthreading.Event().wait(1)",
+        "import sys, subprocess, threading\nheld = bytearray(b'1') * 150_000_000",
+        "code = \"held = bytearray(b'1') * 150_000_000; print('held', flush=True); input()\"\n"
+        "pipes = {'stdin': subprocess.PIPE, 'stdout': subprocess.PIPE}\n"
+        "with subprocess.Popen([sys.executable, '-c', code], **pipes) as child:\n"
+        "    child.stdout.readline()\n"
+        "    threading.Event().wait(1)  # some samples' time\n"
+        "    child.communicate(b'end')",
     )
-    assert 300 < run.run_lesson(held, tmp_path / "out.ipynb", {}).peak_mb < 1000
+    assert 350 < run.run_lesson(holds, tmp_path / "out.ipynb", {}).peak_mb < 1000
 
 
 # Without a network ---------------------------------------------------------------------------------

@@ -20,6 +20,7 @@ import argparse
 import json
 import os
 import time
+import warnings
 from collections import deque
 
 import numpy as np
@@ -48,6 +49,7 @@ def story_pipeline(rgb):
     from tensorflow.keras.preprocessing.image import ImageDataGenerator
 
     chance = np.random.default_rng(0)
+    warnings.filterwarnings("ignore", "This might be a color image")
 
     def story_contrast(picture):
         operation = chance.integers(3)
@@ -55,8 +57,8 @@ def story_pipeline(rgb):
             return exposure.equalize_adapthist(picture / 255, clip_limit=0.02)
         if operation == 1:
             low, high = np.percentile(picture, (2, 98))
-            return exposure.rescale_intensity(picture, in_range=(low, high)) / 255
-        return exposure.equalize_hist(picture.ravel()).reshape(picture.shape)
+            return exposure.rescale_intensity(picture, in_range=(low, high))
+        return exposure.equalize_hist(picture)
 
     generator = ImageDataGenerator(
         shear_range=0.2,

@@ -1,0 +1,255 @@
+"""What the pretrained network is given, and that it is asked once."""
+
+import functools
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from helpers import embeddings
+from helpers.backend import keras
+from helpers.embeddings import Backbone, embed, grey_input, load_backbone
+from helpers.errors import CourseError
+from helpers.lab import normalize, rgb_to_lab
+from helpers.metrics import grey
+from helpers.photographs import load
+
+inception = keras.applications.inception_resnet_v2
+
+
+@pytest.fixture(autouse=True)
+def data(monkeypatch, tmp_path):
+    """A folder of its own for what is kept."""
+    monkeypatch.setattr(embeddings, "DATA", tmp_path)
+    return tmp_path
+
+
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory):
+    """The sample at two sizes."""
+    cache = tmp_path_factory.mktemp("cache")
+    return {size: load("sample", size, cache=cache) for size in (16, 24)}
+
+
+@pytest.fixture
+def few(prepared):
+    return prepared[16][:5]
+
+
+@pytest.fixture
+def random_weights(monkeypatch):
+    """Build networks of keras.applications without their ImageNet weights; returns what was asked for."""
+    asked = []
+
+    def build_without(name):
+        builder = getattr(keras.applications, name)
+
+        @functools.wraps(builder)
+        def build(weights, **options):
+            asked.append((name, weights, options))
+            return builder(weights=None, **options)
+
+        monkeypatch.setattr(keras.applications, name, build)
+
+    return build_without, asked
+
+
+def small_backbone(filters=3, preprocess=lambda rgb: rgb / 255):
+    keras.utils.set_random_seed(filters)
+    network = keras.Sequential(
+        [
+            keras.Input((8, 8, 3)),
+            keras.layers.Conv2D(filters, 3, activation="relu"),
+            keras.layers.GlobalAveragePooling2D(),
+        ]
+    )
+    return Backbone("small", "three numbers of no meaning", network, 8, preprocess)
+
+
+class Counted:
+    """A preprocessing that counts the batches that it sees, and fails from the given one on."""
+
+    def __init__(self, fails_from=99):
+        self.batches, self.fails_from = [], fails_from
+
+    def __call__(self, rgb):
+        self.batches.append(len(rgb))
+        if len(self.batches) >= self.fails_from:
+            raise KeyboardInterrupt
+        return rgb / 255
+
+
+# The range of the input ------------------------------------------------------------------------------
+
+INCEPTION = Backbone("inception_resnet_v2", "", None, 299, inception.preprocess_input)
+
+
+def plain(*lightness, side=16):
+    """One photograph of each lightness of 0..1."""
+    return np.stack([np.full((side, side, 1), L, np.float32) for L in lightness])
+
+
+def test_inception_sees_black_as_minus_one_and_white_as_one():
+    seen = grey_input(plain(0, 0.5, 1), INCEPTION)
+    assert (seen.shape, seen.dtype) == ((3, 299, 299, 3), np.float32)
+    # L 50 is the grey of 119 in sRGB.
+    for photograph, value in zip(seen, (-1, 118.9 / 127.5 - 1, 1), strict=True):
+        np.testing.assert_allclose(photograph, value, atol=2e-3)
+
+
+def test_a_photograph_keeps_its_contrast_its_place_and_its_three_equal_channels():
+    L = plain(0)
+    L[0, :8] = 1  # the upper half white
+    seen = grey_input(L, INCEPTION)
+    np.testing.assert_allclose(seen[0, :120], 1, atol=2e-3)
+    np.testing.assert_allclose(seen[0, -120:], -1, atol=2e-3)
+    np.testing.assert_array_equal(seen[..., 0], seen[..., 2])
+
+
+def test_the_mistake_makes_every_photograph_black():
+    """Fed values of 0..1, the preprocessing returns what it returns for black: the lesson shows it."""
+    right = grey_input(plain(0, 1), INCEPTION)
+    mistaken = inception.preprocess_input((right + 1) / 2)
+    assert np.ptp(mistaken) < 0.01
+    assert np.abs(mistaken + 1).max() < 0.01
+
+
+def test_the_input_is_left_as_it_was():
+    L = plain(0.25, 0.75)
+    before = L.copy()
+    grey_input(L, INCEPTION)
+    np.testing.assert_array_equal(L, before)
+
+
+# Computed once, and kept -----------------------------------------------------------------------------
+
+
+def test_embeddings_are_computed_once_and_read_ever_after(few, data):
+    counted = Counted()
+    backbone = small_backbone(preprocess=counted)
+    first = embed(few, backbone, batch_size=2)
+    assert counted.batches == [2, 2, 1]
+    assert (first.shape, first.dtype) == ((5, 3), np.float32)
+    second = embed(few, backbone, batch_size=2)
+    assert counted.batches == [2, 2, 1]
+    np.testing.assert_array_equal(first, second)
+    assert len(list(data.rglob("*.npy"))) == 1
+
+
+def test_an_embedding_is_what_the_network_says_of_that_photograph(few):
+    backbone = small_backbone()
+    L, _ = normalize(rgb_to_lab(few.rgb))
+    said = backbone.network.predict(grey_input(L, backbone), verbose=0)
+    assert np.ptp(said, axis=0).max() > 0.01
+    np.testing.assert_allclose(embed(few, backbone, batch_size=2), said, atol=1e-6)
+
+
+def test_only_lightness_is_looked_at(few):
+    seen = []
+    backbone = small_backbone(preprocess=lambda rgb: seen.append(rgb) or rgb / 255)
+    embed(few, backbone)
+    embed(replace(few, rgb=grey(few.rgb), checksum="the grey ones"), backbone)
+    in_color, in_grey = seen
+    assert np.ptp(in_color) > 100
+    assert np.abs(in_color - in_grey).max() < 1.5  # levels of 255; the grey ones were rounded
+
+
+def test_other_weights_photographs_order_or_size_are_computed_anew(few, prepared, data):
+    cases = {
+        "first": (few, small_backbone()),
+        "other weights": (few, small_backbone(4)),
+        "other photographs": (prepared[16][5:10], small_backbone()),
+        "other order": (few[::-1], small_backbone()),
+        "other size": (prepared[24][:5], small_backbone()),
+    }
+    for count, (case, (photographs, backbone)) in enumerate(cases.items(), 1):
+        counted = Counted()
+        embed(photographs, replace(backbone, preprocess=counted))
+        assert counted.batches == [5], case
+        assert len(list(data.rglob("*.npy"))) == count, case
+
+
+def test_weights_of_one_layer_are_enough_of_a_difference(few):
+    backbone = small_backbone()
+    before = embed(few, backbone)
+    kernel, bias = backbone.network.get_weights()
+    backbone.network.set_weights([kernel, bias + 1])
+    assert np.abs(embed(few, backbone) - before).min() > 0.1
+
+
+def test_an_interrupted_computation_keeps_nothing(few, data):
+    with pytest.raises(KeyboardInterrupt):
+        embed(few, small_backbone(preprocess=Counted(fails_from=2)), batch_size=2)
+    assert list(data.rglob("*.npy")) == []
+
+
+def test_an_interrupted_write_is_never_taken_for_a_whole_file(few, monkeypatch):
+    whole = np.save
+
+    def cut_off(file, array):
+        whole(file, array[:2])
+        raise OSError("no space left on device")
+
+    with monkeypatch.context() as patch, pytest.raises(OSError):
+        patch.setattr(np, "save", cut_off)
+        embed(few, small_backbone())
+    counted = Counted()
+    assert len(embed(few, small_backbone(preprocess=counted))) == 5
+    assert counted.batches == [5]
+
+
+# The backbones ---------------------------------------------------------------------------------------
+
+
+def test_the_courses_classifier_reads_grey_photographs(few):
+    backbone = load_backbone("classifier")
+    seen = grey_input(plain(0, 1), backbone)
+    assert seen.shape == (2, backbone.size, backbone.size, 1)
+    np.testing.assert_allclose(seen[:, 0, 0, 0], [-1, 1], atol=2e-3)
+    embedding = embed(few, backbone)
+    assert embedding.shape == (5, backbone.network.output_shape[-1])
+    assert np.ptp(embedding, axis=0).max() > 0.1
+
+
+def test_inception_resnet_v2_embeds_end_to_end(random_weights, few):
+    """At its real size, but without its 200 MB of weights."""
+    build_without, asked = random_weights
+    build_without("InceptionResNetV2")
+    backbone = load_backbone("inception_resnet_v2")
+    assert asked == [("InceptionResNetV2", "imagenet", {"classifier_activation": None})]
+    assert backbone.size == 299
+    assert "InceptionResNetV2" in backbone.description
+    np.testing.assert_allclose(backbone.preprocess(np.array([0.0, 255])), [-1, 1])
+    embedding = embed(few[:1], backbone)
+    assert embedding.shape == (1, 1000)
+    # Class scores before the softmax: they sum to anything.
+    assert abs(embedding.sum() - 1) > 1e-3
+
+
+@pytest.mark.parametrize(
+    ("name", "builder"), [("mobilenet", "MobileNet"), ("MobileNetV3Small", "MobileNetV3Small")]
+)
+def test_any_network_of_keras_applications_will_do(random_weights, few, name, builder):
+    build_without, _ = random_weights
+    build_without(builder)
+    backbone = load_backbone(name)
+    assert backbone.size == 224
+    assert embed(few[:2], backbone).shape == (2, 1000)
+
+
+def test_a_backbone_that_does_not_exist_is_named_in_one_line():
+    with pytest.raises(CourseError, match=r"no backbone 'inception_v9'; take classifier or") as error:
+        load_backbone("inception_v9")
+    assert len(str(error.value).splitlines()) == 1
+
+
+@pytest.mark.parametrize("reason", ["URL fetch failure\non the second line", ""])
+def test_weights_that_cannot_be_had_are_one_line(monkeypatch, reason):
+    def build(**options):
+        raise TimeoutError(reason)
+
+    monkeypatch.setattr(keras.applications, "InceptionResNetV2", build)
+    with pytest.raises(CourseError, match="ImageNet weights of inception_resnet_v2 could not") as error:
+        load_backbone("inception_resnet_v2")
+    assert len(str(error.value).splitlines()) == 1
+    assert 'BACKBONE = "classifier"' in str(error.value)

@@ -1,0 +1,360 @@
+"""The lessons' own code: definitions are taken from the notebooks as they stand, and put to the test."""
+
+import ast
+import dataclasses
+import importlib.util
+import os
+import subprocess
+import sys
+import warnings
+
+import nbformat
+import numpy as np
+import pytest
+
+from helpers import profiles
+from helpers.backend import keras
+from helpers.run import NOTEBOOKS
+
+ops = keras.ops
+FULL_WIDTH = dataclasses.replace(profiles.PROFILES["tiny"], width=1.0)
+
+
+def lesson_code(name, wanted, replace=(), **given):
+    """Run a lesson's imports, and those of its functions, classes and constants that are named.
+
+    `replace` is pairs of text of the lesson and what takes its place, to show
+    that a test notices; `given` is what the code finds defined already.
+    """
+    cells = nbformat.read(NOTEBOOKS / f"{name}.ipynb", as_version=4).cells
+    source = "\n".join(cell.source for cell in cells if cell.cell_type == "code")
+    for old, new in replace:
+        assert source.count(old) == 1, f"{old} stands {source.count(old)} times in {name}"
+        source = source.replace(old, new)
+    wanted, found, chosen = set(wanted.split()), set(), []
+    for statement in ast.parse(source).body:
+        if isinstance(statement, ast.FunctionDef | ast.ClassDef):
+            defines = {statement.name}
+        else:
+            targets = statement.targets if isinstance(statement, ast.Assign) else []
+            defines = {target.id for target in targets if isinstance(target, ast.Name)}
+        if defines & wanted or isinstance(statement, ast.Import | ast.ImportFrom):
+            chosen.append(statement)
+            found |= defines & wanted
+    assert found == wanted, f"{name} defines no {', '.join(wanted - found)}"
+    namespace = dict(given)
+    exec(compile(ast.Module(chosen, []), f"{name}.ipynb", "exec"), namespace)
+    return namespace
+
+
+def noise(*shape, low=0.0, seed=0):
+    return np.random.default_rng(seed).uniform(low, 1, shape).astype("float32")
+
+
+def colored(network, *inputs):
+    return ops.convert_to_numpy(network(inputs[0] if len(inputs) == 1 else list(inputs), training=False))
+
+
+# Lesson 2: the story's augmentation ------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("operation", [0, 1, 2])
+def test_each_contrast_operation_of_the_story_leaves_0_to_255(operation):
+    """The lesson's point: `flow` hands over floats of 0..255, and each operation returns 0..1."""
+
+    class Chance:
+        def integers(self, count):
+            assert operation < count == 3
+            return operation
+
+    pytest.importorskip("tensorflow")
+    code = lesson_code("02_lab_and_augmentation", "story_contrast", chance=Chance())
+    picture = np.rint(noise(48, 40, 3) * 200 + 20)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the lesson turns aside a warning about color
+        changed = code["story_contrast"](picture)
+    assert changed.shape == picture.shape
+    assert changed.min() >= 0
+    assert 0.5 < changed.max() <= 1
+
+
+# Lesson 3: one photograph, and the baseline ----------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def lesson_3():
+    wanted = "build_memorizer convolve shrink grow build_baseline"
+    return lesson_code("03_baseline_cnn", wanted, lesson=profiles.PROFILES["tiny"])
+
+
+@pytest.mark.parametrize(("build", "multiple"), [("build_memorizer", 4), ("build_baseline", 8)])
+def test_a_network_keeps_the_size_and_stays_in_the_range_of_tanh(lesson_3, build, multiple):
+    network = lesson_3[build]()
+    kernel, bias = network.get_layer("ab").get_weights()
+    network.get_layer("ab").set_weights([kernel * 1e4, bias])  # far beyond the range, but for tanh
+    for height, width in ((8 * multiple, 8 * multiple), (5 * multiple, 9 * multiple)):
+        ab = colored(network, noise(2, height, width, 1))
+        assert ab.shape == (2, height, width, 2)
+        assert 0.99 < np.abs(ab).max() <= 1
+
+
+def test_the_baseline_has_the_storys_filters_at_full_width():
+    wanted = "convolve shrink grow build_baseline"
+    code = lesson_code("03_baseline_cnn", wanted, lesson=FULL_WIDTH)
+    layers = [layer for layer in code["build_baseline"]().layers if isinstance(layer, keras.layers.Conv2D)]
+    story = [64, 64, 128, 128, 256, 256, 512, 256, 128, 64, 32, 2]
+    assert [layer.filters for layer in layers] == story
+    assert [layer.strides[0] for layer in layers] == [1, 2, 1, 2, 1, 2, 1, 1, 1, 1, 1, 1]
+
+
+def test_the_baseline_repeats_itself_at_inference_only(lesson_3):
+    keras.utils.set_random_seed(0)
+    network = lesson_3["build_baseline"]()
+    L = noise(2, 16, 16, 1)
+    np.testing.assert_array_equal(colored(network, L), colored(network, L))
+    first, second = (ops.convert_to_numpy(network(L, training=True)) for _ in range(2))
+    assert np.abs(first - second).max() > 0
+
+
+# Lesson 4: local and global, fusion ------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def lesson_4():
+    wanted = "filters convolve encoder global_branch fuse decoder build_local_global build_fusion"
+    return lesson_code("04_fusion_inception", wanted, lesson=profiles.PROFILES["tiny"])
+
+
+def test_fuse_is_repeat_concatenate_and_a_1x1_convolution(lesson_4):
+    local, vector = keras.Input((None, None, 8)), keras.Input((3,))
+    network = keras.Model([local, vector], lesson_4["fuse"](local, vector))
+    places, numbers = noise(2, 6, 5, 8, low=-1), noise(2, 3, low=-1, seed=1)
+
+    convolution = next(layer for layer in network.layers if isinstance(layer, keras.layers.Conv2D))
+    dense = next(layer for layer in network.layers if isinstance(layer, keras.layers.Dense))
+    assert convolution.kernel_size == (1, 1)
+    assert not dense.use_bias  # one bias, as the one convolution has
+    kernel, _ = convolution.get_weights()
+    bias = noise(kernel.shape[-1], low=-1, seed=2)
+    convolution.set_weights([kernel, bias])
+    whole = keras.layers.Conv2D(kernel.shape[-1], 1)
+    whole.build((None, None, None, 11))
+    whole.set_weights([np.concatenate([kernel, dense.get_weights()[0][None, None]], axis=2), bias])
+
+    repeated = np.broadcast_to(numbers[:, None, None], (2, 6, 5, 3))
+    expected = ops.leaky_relu(whole(np.concatenate([places, repeated], axis=-1)), 0.2)
+    np.testing.assert_allclose(colored(network, places, numbers), ops.convert_to_numpy(expected), atol=1e-5)
+
+
+SIDES = [(64, 64), (72, 72), (64, 96), (40, 16)]
+
+
+def test_one_local_and_global_network_colors_any_size(lesson_4):
+    """The same weights at every size: nothing was flattened."""
+    network = lesson_4["build_local_global"]()
+    for height, width in SIDES:
+        ab = colored(network, noise(1, height, width, 1))
+        assert ab.shape == (1, height, width, 2)
+        assert np.abs(ab).max() <= 1
+
+
+def test_one_fusion_network_colors_any_size(lesson_4):
+    network = lesson_4["build_fusion"](128, dropout=0.2)
+    for height, width in SIDES:
+        ab = colored(network, noise(1, height, width, 1), noise(1, 128))
+        assert ab.shape == (1, height, width, 2)
+        assert np.abs(ab).max() <= 1
+
+
+@pytest.mark.parametrize("build", ["build_local_global", "build_fusion"])
+def test_what_is_far_away_or_in_the_embedding_reaches_every_pixel(lesson_4, build):
+    """A pixel's color depends on the whole: on the far corner, or on the vector."""
+    keras.utils.set_random_seed(0)
+    L, other = noise(1, 64, 64, 1), noise(1, 64, 64, 1)
+    if build == "build_fusion":
+        network = lesson_4[build](4, 0.0)
+        first, second = colored(network, L, noise(1, 4)), colored(network, L, noise(1, 4, seed=1))
+        assert (np.abs(first - second).max(axis=-1) > 0).all()
+    else:
+        network = lesson_4[build]()
+        other[:, 56:, 56:] = 0
+        first, second = colored(network, L), colored(network, other)
+        assert np.abs(first - second)[0, :8, :8].max() > 0
+
+
+def test_the_embedding_can_be_normalized_by_what_was_seen(lesson_4):
+    """The class scores of a backbone may be large; the fusion network trains on them all the same."""
+    network = lesson_4["build_fusion"](6, dropout=0.0)
+    network.compile(keras.optimizers.Adam(1e-3), "mse", run_eagerly=True)
+    inputs, ab = [noise(4, 16, 16, 1), 100 + 50 * noise(4, 6)], noise(4, 16, 16, 2, low=-1)
+    losses = [float(network.train_on_batch(inputs, ab)) for _ in range(3)]
+    assert np.isfinite(losses).all()
+    assert max(losses) < 4  # two answers within -1..1 are at most 2 apart
+
+
+# Lesson 5: generator and discriminator ---------------------------------------------------------------
+
+GAN = (
+    "start down up build_generator build_discriminator cross_entropy discriminator_loss generator_loss "
+    "judge_held_still both_losses DCGAN"
+)
+HELD = ("ops.stop_gradient(weight.value)", "weight.value")
+FAKES = ("ops.stop_gradient(predicted)", "predicted")
+
+
+def pair_of(replace=(), side=32):
+    """The lesson's definitions, with a small generator and discriminator, and a batch of noise."""
+    code = lesson_code("05_dcgan", GAN, replace, SEED=0)
+    generator = code["build_generator"](4, int(np.log2(side)) - 2)
+    discriminator = code["build_discriminator"](4)
+    batch = noise(2, side, side, 1), noise(2, side, side, 2, low=-0.5)
+    return code, generator, discriminator, batch
+
+
+def arrays(network):
+    return [ops.convert_to_numpy(variable) for variable in network.trainable_variables]
+
+
+def moved(network, before):
+    return sum((old != new).any() for old, new in zip(before, arrays(network), strict=True))
+
+
+def moved_by_one_step(keep, replace=()):
+    """Train one step on the kept losses; return how many of the arrays moved, and how many there are."""
+    code, generator, discriminator, batch = pair_of(replace)
+    gan = code["DCGAN"](generator, discriminator, keep)
+    gan.compile(keras.optimizers.Adam(2e-4, beta_1=0.5))
+    before = arrays(generator), arrays(discriminator)
+    gan.train_on_batch(*batch)
+    after = moved(generator, before[0]), moved(discriminator, before[1])
+    return after, (len(before[0]), len(before[1]))
+
+
+@pytest.mark.parametrize("keep", [(1, 0), (0, 1), (1, 1)])
+def test_each_loss_moves_its_own_network_and_not_the_other(keep):
+    (generator, discriminator), (of_generator, of_discriminator) = moved_by_one_step(keep)
+    assert generator == keep[0] * of_generator
+    assert discriminator == keep[1] * of_discriminator
+    assert of_generator > 5 < of_discriminator
+
+
+def test_without_the_stopped_gradients_the_check_above_would_fail():
+    (_, discriminator), (_, of_discriminator) = moved_by_one_step((1, 0), [HELD])
+    assert discriminator == of_discriminator
+    (generator, _), (of_generator, _) = moved_by_one_step((0, 1), [FAKES])
+    assert generator == of_generator
+
+
+def test_judging_for_the_generator_leaves_the_discriminators_averages_alone():
+    code, _, discriminator, (L, ab) = pair_of()
+    before = [ops.convert_to_numpy(each) for each in discriminator.non_trainable_variables]
+    assert before
+    code["judge_held_still"](
+        discriminator, ops.convert_to_tensor(L), ops.convert_to_tensor(ab), training=True
+    )
+    for old, new in zip(before, discriminator.non_trainable_variables, strict=True):
+        np.testing.assert_array_equal(old, ops.convert_to_numpy(new))
+
+
+def test_the_recipe_of_keras_2_trains_no_discriminator_in_keras_3():
+    """The pitfall: compile the discriminator, then freeze it for the combined network.
+
+    In Keras 2 a compiled network kept the weights it was to train; in Keras 3 the
+    freezing reaches back, and the discriminator's own step changes nothing.
+    """
+    _, generator, discriminator, (L, ab) = pair_of()
+    loss = keras.losses.BinaryCrossentropy(from_logits=True)
+    discriminator.compile(keras.optimizers.Adam(2e-4, beta_1=0.5), loss)
+    discriminator.trainable = False
+    inputs = keras.Input((None, None, 1))
+    combined = keras.Model(inputs, discriminator([inputs, generator(inputs)]))
+    combined.compile(keras.optimizers.Adam(2e-4, beta_1=0.5), loss)
+    before, ones = discriminator.get_weights(), np.ones((2, 2, 2, 1), "float32")
+
+    def changed_by_one_step():
+        discriminator.train_on_batch([L, ab], ones)
+        return sum((old != new).any() for old, new in zip(before, discriminator.get_weights(), strict=True))
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # all that Keras says is a warning
+        assert changed_by_one_step() == 0
+    discriminator.trainable = True
+    discriminator.compile(keras.optimizers.Adam(2e-4, beta_1=0.5), loss)
+    assert changed_by_one_step() == len(before)
+
+
+@pytest.mark.parametrize("side", [64, 96])
+def test_the_generator_gives_two_channels_of_the_size_of_its_input(side):
+    code = lesson_code("05_dcgan", "start down up build_generator", SEED=0)
+    generator = code["build_generator"](4, int(np.log2(side)) - 2)
+    ab = colored(generator, noise(1, side, side, 1))
+    assert ab.shape == (1, side, side, 2)
+    assert np.abs(ab).max() <= 1
+
+
+def test_the_storys_generator_goes_down_to_one_pixel_and_up_again():
+    code = lesson_code("05_dcgan", "start down up build_generator", SEED=0)
+    generator = code["build_generator"](64, 8)
+    down = [layer.filters for layer in generator.layers if type(layer) is keras.layers.Conv2D]
+    up = [layer.filters for layer in generator.layers if type(layer) is keras.layers.Conv2DTranspose]
+    dropped = [layer.rate for layer in generator.layers if isinstance(layer, keras.layers.Dropout)]
+    normalized = [layer for layer in generator.layers if isinstance(layer, keras.layers.BatchNormalization)]
+    assert down == [64, 128, 256, 512, 512, 512, 512, 512]
+    assert up == [512, 512, 512, 512, 256, 128, 64, 2]
+    assert dropped[:3] == [0.5] * 3
+    assert not any(dropped[3:])
+    assert len(normalized) == 7 + 7
+
+
+def test_the_discriminator_gives_30_by_30_logits_for_256_pixels():
+    code = lesson_code("05_dcgan", "start down build_discriminator", SEED=0)
+    discriminator = code["build_discriminator"](64)
+    assert discriminator.compute_output_shape([(1, 256, 256, 1), (1, 256, 256, 2)]) == (1, 30, 30, 1)
+    filters = [layer.filters for layer in discriminator.layers if isinstance(layer, keras.layers.Conv2D)]
+    assert filters == [64, 128, 256, 512, 1]
+    small = code["build_discriminator"](4)
+    assert colored(small, noise(1, 256, 256, 1), noise(1, 256, 256, 2)).shape == (1, 30, 30, 1)
+
+
+def test_a_logit_sees_70_by_70_pixels():
+    code = lesson_code("05_dcgan", "start down build_discriminator", SEED=0)
+    sees, step = 1, 1
+    for layer in code["build_discriminator"](4).layers:
+        if isinstance(layer, keras.layers.Conv2D):
+            sees += (layer.kernel_size[0] - 1) * step
+            step *= layer.strides[0]
+    assert sees == 70
+
+
+def test_the_losses_are_what_the_lesson_says():
+    code = lesson_code("05_dcgan", "cross_entropy discriminator_loss generator_loss")
+    undecided, sure = ops.zeros((1, 6, 6, 1)), ops.full((1, 6, 6, 1), 20.0)
+    discriminator_loss, generator_loss = code["discriminator_loss"], code["generator_loss"]
+    assert float(discriminator_loss(undecided, undecided)) == pytest.approx(2 * np.log(2), abs=1e-5)
+    assert float(discriminator_loss(sure, -sure)) == pytest.approx(0, abs=1e-5)
+    truth = ops.convert_to_tensor(noise(1, 32, 32, 2, low=-0.5))
+    assert float(generator_loss(sure, truth, truth)) == pytest.approx(0, abs=1e-4)
+    assert float(generator_loss(undecided, truth, truth)) == pytest.approx(np.log(2), abs=1e-4)
+    # 0.1 away everywhere costs 10, and a little for the structure.
+    assert 10 < float(generator_loss(sure, truth, truth + 0.1)) < 10.5
+
+
+# On the other backends -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("backend", ["jax", "torch"])
+def test_the_other_backends_agree_on_which_loss_moves_what(backend):
+    if importlib.util.find_spec(backend) is None:
+        pytest.skip(f"{backend} is not installed")
+    if keras.backend.backend() == backend:
+        pytest.skip(f"this is {backend} already")
+    command = [sys.executable, "-m", "pytest", "-q", "-o", "addopts=", "-p", "no:cacheprovider", __file__]
+    ended = subprocess.run(
+        [*command, "-k", test_each_loss_moves_its_own_network_and_not_the_other.__name__],
+        cwd=NOTEBOOKS.parent,
+        env=os.environ | {"KERAS_BACKEND": backend},
+        capture_output=True,
+        text=True,
+    )
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    assert "3 passed" in ended.stdout
