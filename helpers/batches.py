@@ -128,8 +128,9 @@ class Batches(keras.utils.PyDataset):
     def _augmented(self, chosen):
         """Choose, flip and scale: every number is written once."""
         shape = (len(chosen), *self._rgb.shape[1:3])
-        L_memory, ab_memory = np.split(self._memory(3 * math.prod(shape)), [math.prod(shape)])
-        L, ab = L_memory.reshape(*shape, 1), ab_memory.reshape(*shape, 2)
+        pixels = math.prod(shape)
+        memory = self._memory(3 * pixels)
+        L, ab = memory[:pixels].reshape(*shape, 1), memory[pixels:].reshape(*shape, 2)
         for k, i in enumerate(chosen):
             lightness = self._variants[i, self._variant[i], :, :, None]
             # Two bytes seen as one number: so a and b of a pixel stay side by side.
