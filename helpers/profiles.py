@@ -68,7 +68,7 @@ PROFILES = {
         batch_size=8,
         memorize_steps=600,
         epochs=60,
-        gan_epochs=60,
+        gan_epochs=150,
         gan_filters=16,
         backbone="classifier",
     ),

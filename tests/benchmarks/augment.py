@@ -19,9 +19,12 @@ The last line is one JSON object.
 import argparse
 import json
 import os
+import platform
 import time
 import warnings
 from collections import deque
+from datetime import UTC, datetime
+from pathlib import Path
 
 import numpy as np
 from skimage import exposure
@@ -32,6 +35,7 @@ from helpers.augment import encode
 from helpers.backend import keras
 from helpers.batches import Batches
 
+RECORD = Path(__file__).with_suffix(".json")
 LARGE, SMALL, BATCH, COUNT = 256, 128, 16, 48
 TITLES = {
     "story": "the story's pipeline",
@@ -197,6 +201,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("photos", nargs="?", default="sample")
     parser.add_argument("--rounds", type=int, default=9)
+    parser.add_argument("--record", action="store_true", help="store the result, which lesson 2 shows")
     given = parser.parse_args()
 
     ms = pipelines(photographs.load(given.photos, LARGE)[:COUNT], given.rounds)
@@ -211,18 +216,25 @@ def main():
     rate = moved / np.median(ms["course"]) / 1e6
     print(f"bytes moved: {moved:,} a photograph, {rate:.1f} GB/s; a copy here reaches {bandwidth:.1f} GB/s")
     story, course, prepare = (float(np.median(ms[name])) for name in ("story", "course", "preparation"))
-    print(
-        json.dumps(
-            {
-                "story_ms": round(story, 2),
-                "course_ms": round(course, 3),
-                "ratio": round(float(np.median(ms["story"] / ms["course"])), 1),
-                "prepare_ms": round(prepare, 2),
-                "data_wait": round(float(np.median(share["waiting"])), 5),
-                "fit_ratio": round(float(np.median(share["batches"] / share["arrays"])), 3),
-            }
-        )
-    )
+    result = {
+        "story_ms": round(story, 2),
+        "course_ms": round(course, 3),
+        "ratio": round(float(np.median(ms["story"] / ms["course"])), 1),
+        "prepare_ms": round(prepare, 2),
+        "data_wait": round(float(np.median(share["waiting"])), 5),
+        "fit_ratio": round(float(np.median(share["batches"] / share["arrays"])), 3),
+    }
+    if given.record:
+        conditions = {
+            "delivered_ms": round(float(np.median(ms["fed"] - ms["idle"])), 3),
+            "photographs": COUNT,
+            "rounds": given.rounds,
+            "cores": os.cpu_count(),
+            "python": platform.python_version(),
+            "date": datetime.now(UTC).date().isoformat(),
+        }
+        RECORD.write_text(json.dumps(result | conditions, indent=1) + "\n", encoding="utf-8")
+    print(json.dumps(result))
 
 
 if __name__ == "__main__":
