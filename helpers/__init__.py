@@ -1,1 +1,15 @@
-"""The course's plumbing, in small rooms with one purpose each."""
+"""The course's plumbing, in small rooms with one purpose each.
+
+A photograph's way through them, from above to below; a room imports only from
+rooms above it:
+
+- ``errors``, ``backend``: the course's one error; Keras, loaded quietly.
+- ``lab``, ``decode``, ``archives``: colors, picture files, and folders of them.
+- ``sources``, ``transfer``, ``unsplash``, ``download``: what can be had, and getting it.
+- ``hygiene``, ``prepare``, ``photographs``: what to leave out, the split, the stored array.
+- ``augment``, ``batches``: what the networks are trained on.
+- ``losses``, ``metrics``: structural similarity to train with, and scores to judge by.
+- ``display``, ``profiles``: what a lesson shows, and the settings that it begins with.
+- ``networks``, ``embeddings``, ``records``: trained networks, pretrained ones, and long runs.
+- ``execute``, ``run``, ``__main__``: the lessons, run from the command line.
+"""

@@ -1,5 +1,6 @@
 """The style of the house: ruff over code and notebooks, words over prose, one test command everywhere."""
 
+import ast
 import re
 import subprocess
 import sys
@@ -7,6 +8,7 @@ import sys
 import nbformat
 import pytest
 
+import helpers
 from helpers.run import NOTEBOOKS, ROOT
 
 # Words that tell a reader who is stuck that it is their fault.
@@ -86,3 +88,17 @@ def test_the_readme_and_both_ci_files_give_the_same_test_command():
     assert command == "python -m pip install -r requirements.txt && python -m pytest"
     for name in ("README.md", ".github/workflows/ci.yml"):
         assert command in (ROOT / name).read_text("utf-8")
+
+
+def test_a_room_imports_only_from_rooms_above_it():
+    rooms = re.findall(r"``(\w+)``", helpers.__doc__)
+    assert sorted(rooms) == sorted(
+        path.stem for path in (ROOT / "helpers").glob("*.py") if path.stem != "__init__"
+    )
+    for place, room in enumerate(rooms):
+        tree = ast.parse((ROOT / "helpers" / f"{room}.py").read_text("utf-8"))
+        for node in ast.walk(tree):
+            if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("helpers"):
+                below = node.module.partition(".")[2]
+                for name in [below] if below else [alias.name for alias in node.names]:
+                    assert rooms.index(name) < place, f"{room} imports {name}"
