@@ -3,7 +3,7 @@
 A photograph's way through them, from above to below; a room imports only from
 rooms above it:
 
-- ``errors``, ``backend``: the course's one error; Keras, loaded quietly.
+- ``errors``, ``places``, ``backend``: the course's one error; its folders; Keras, loaded quietly.
 - ``lab``, ``decode``, ``archives``: colors, picture files, and folders of them.
 - ``sources``, ``transfer``, ``unsplash``, ``download``: what can be had, and getting it.
 - ``hygiene``, ``prepare``, ``photographs``: what to leave out, the split, the stored array.

@@ -21,12 +21,11 @@ from skimage import exposure
 
 from helpers.errors import CourseError
 from helpers.lab import ROUNDING, rgb_to_lab
-from helpers.sources import DATA
+from helpers.places import CACHE
 
 FLIPS = ("left-right", "upside-down")
 CONTRASTS = ("adaptive", "stretch", "equalize")
 CLIP_LIMIT = 0.02
-CACHE = DATA / "cache"
 
 
 def contrast_on_rgb(rgb, operation):

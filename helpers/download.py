@@ -7,10 +7,9 @@ from urllib.parse import urlsplit
 
 from helpers import sources, transfer, unsplash
 from helpers.errors import CourseError
+from helpers.places import DOWNLOADS, SAMPLE
 from helpers.sources import Source
 from helpers.transfer import Patience
-
-DOWNLOADS = sources.DATA / "downloads"
 
 
 def fetch(name: str, to: str | Path | None = None, patience: Patience | None = None) -> Path:
@@ -41,7 +40,7 @@ def fetch(name: str, to: str | Path | None = None, patience: Patience | None = N
     """
     source = sources.source_named(name)
     if not source.url:
-        return sources.SAMPLE
+        return SAMPLE
     folder = Path(to or DOWNLOADS)
     patience = patience or Patience()
     try:

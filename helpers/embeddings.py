@@ -17,9 +17,7 @@ from helpers.backend import keras
 from helpers.errors import CourseError
 from helpers.lab import lab_to_rgb, normalize, rgb_to_lab
 from helpers.photographs import Photographs
-from helpers.sources import DATA
-
-CLASSIFIER = DATA / "models" / "classifier.keras"
+from helpers.places import CACHE, MODELS
 
 
 @dataclass(frozen=True)
@@ -69,7 +67,7 @@ def load_backbone(name: str) -> Backbone:
         If no network has that name, or if its weights cannot be had.
     """
     if name == "classifier":
-        return classifier_backbone(keras.saving.load_model(CLASSIFIER, compile=False))
+        return classifier_backbone(keras.saving.load_model(MODELS / "classifier.keras", compile=False))
     builders = {
         key.lower(): getattr(keras.applications, key)
         for key in dir(keras.applications)
@@ -172,7 +170,7 @@ def embed(photographs: Photographs, backbone: Backbone, batch_size: int = 32) ->
     made_of = hashlib.sha256(f"{photographs.checksum} {photographs.size} {photographs.names}".encode())
     for array in backbone.network.get_weights():
         made_of.update(np.ascontiguousarray(array))
-    kept = DATA / "cache" / f"embedding-{backbone.name}-{made_of.hexdigest()[:24]}.npy"
+    kept = CACHE / f"embedding-{backbone.name}-{made_of.hexdigest()[:24]}.npy"
     if kept.is_file():
         return np.load(kept)
     batches = []

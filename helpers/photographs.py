@@ -18,6 +18,7 @@ from PIL import __version__ as pillow_version
 from helpers import archives, decode, download, hygiene, prepare, sources
 from helpers.errors import CourseError
 from helpers.hygiene import SPLITS
+from helpers.places import CACHE
 
 _ROOMS = (archives, decode, hygiene, prepare, sys.modules[__name__])
 
@@ -152,7 +153,7 @@ def load(source: str | Path = "sample", size: int = 96, cache: str | Path | None
         raise CourseError(f"a size of {size!r} pixels: choose a whole number from 8 to 1024")
     size = int(size)
     name, path, extra = _locate(source)
-    home = Path(cache or sources.DATA / "cache")
+    home = Path(cache or CACHE)
     try:
         made_from = [archives.fingerprint(each) for each in (path, *extra.values())]
         key = _sha256(*made_from, size, pillow_version, *(_text_of(room) for room in _ROOMS))

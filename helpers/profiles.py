@@ -10,9 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from helpers.errors import CourseError
-from helpers.sources import DATA
-
-RUNS = DATA.parent / "runs"
+from helpers.places import RUNS
 
 
 @dataclass(frozen=True)

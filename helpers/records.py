@@ -12,9 +12,7 @@ import psutil
 from helpers.backend import keras
 from helpers.errors import CourseError
 from helpers.photographs import Photographs
-from helpers.sources import DATA
-
-MODELS = DATA / "models"
+from helpers.places import MODELS, ROOT
 
 
 def write(
@@ -107,7 +105,7 @@ def _device() -> str:
 
 def _commit() -> str:
     """Name the commit that the code stands at, with a plus sign if it was changed since."""
-    git = ["git", "-C", str(DATA)]
+    git = ["git", "-C", str(ROOT)]
     try:
         head = subprocess.run(
             [*git, "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=True

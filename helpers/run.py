@@ -17,10 +17,8 @@ from tqdm import tqdm
 
 from helpers.errors import CourseError
 from helpers.execute import PeakMemory, execute, headline, write_page
+from helpers.places import RUNS
 from helpers.sources import SOURCES
-
-ROOT = Path(__file__).resolve().parents[1]
-NOTEBOOKS = ROOT / "notebooks"
 
 
 @dataclass(frozen=True)
@@ -138,7 +136,7 @@ def plan(
     # Lessons run in the folder of the notebooks, so paths from here have to be made absolute.
     if parameters.get("PHOTOS") is not None:
         parameters["PHOTOS"] = _photographs(str(parameters["PHOTOS"]))
-    default = ROOT / "runs" / profile
+    default = RUNS / profile
     folder = Path(out or parameters.pop("OUT", None) or default).expanduser().resolve()
     if folder.exists() and not folder.is_dir():
         raise CourseError(f"cannot write to {folder}: it is a file, not a folder")

@@ -9,9 +9,6 @@ from pathlib import Path
 
 from helpers.errors import CourseError
 
-DATA = Path(__file__).resolve().parent.parent / "data"
-SAMPLE = DATA / "sample"
-
 
 @dataclass(frozen=True)
 class Source:

@@ -20,10 +20,11 @@ from helpers import sources, transfer, unsplash
 from helpers.download import fetch
 from helpers.errors import CourseError
 from helpers.photographs import load
+from helpers.places import ROOT, SAMPLE
 from helpers.transfer import Patience, download
 
 PATIENCE = Patience(seconds=0.3, tries=3, pause=0.001)
-TAR = sources.DATA.parent.parent / "shared" / "photos" / "imagenette2-224.tar"
+TAR = ROOT.parent / "shared" / "photos" / "imagenette2-224.tar"
 
 
 class Server(ThreadingHTTPServer):
@@ -345,7 +346,7 @@ def test_fetch_of_what_is_not_in_the_catalogue(tmp_path):
         CourseError, match=r"no source is called 'tulips': choose one of sample, imagenette-160"
     ):
         fetch("tulips", tmp_path)
-    assert fetch("sample") == sources.SAMPLE
+    assert fetch("sample") == SAMPLE
 
 
 def test_too_little_space_is_said_before_the_download(flowers, server, tmp_path, monkeypatch, capsys):

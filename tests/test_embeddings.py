@@ -20,7 +20,7 @@ inception = keras.applications.inception_resnet_v2
 @pytest.fixture(autouse=True)
 def data(monkeypatch, tmp_path):
     """A folder of its own for what is kept."""
-    monkeypatch.setattr(embeddings, "DATA", tmp_path)
+    monkeypatch.setattr(embeddings, "CACHE", tmp_path)
     return tmp_path
 
 

@@ -11,9 +11,10 @@ from hypothesis import strategies as st
 from PIL import Image, ImageEnhance
 from skimage.color import rgb2lab
 
-from helpers import hygiene, sources
+from helpers import hygiene
 from helpers.decode import open_picture, square
 from helpers.hygiene import look, near, split_by_content, split_by_folder
+from helpers.places import SAMPLE
 
 SHA256 = st.integers(0, 10**6).map(lambda number: hashlib.sha256(str(number).encode()).hexdigest())
 
@@ -24,7 +25,7 @@ def looks_at(*images):
 
 @pytest.fixture(scope="module")
 def photographs():
-    files = sorted(sources.SAMPLE.glob("*.jpg"))
+    files = sorted(SAMPLE.glob("*.jpg"))
     return [open_picture(file, 256) for file in files]
 
 

@@ -14,7 +14,7 @@ import pytest
 
 from helpers import profiles
 from helpers.backend import keras
-from helpers.run import NOTEBOOKS
+from helpers.places import NOTEBOOKS
 
 ops = keras.ops
 FULL_WIDTH = dataclasses.replace(profiles.PROFILES["tiny"], width=1.0)

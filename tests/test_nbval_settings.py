@@ -11,7 +11,7 @@ import nbformat
 import pytest
 from nbformat.v4 import new_output
 
-from helpers.run import ROOT
+from helpers.places import ROOT
 
 PYTEST = (sys.executable, "-m", "pytest", "-p", "no:cacheprovider")
 PRINTS, SHOWS_HTML = 3, 4  # code cells of the clean lesson: a claim and a print; the headline

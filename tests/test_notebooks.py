@@ -9,8 +9,9 @@ import gates
 import pytest
 
 from helpers import run
+from helpers.places import ROOT
 
-OFFLINE = str(run.ROOT / "tests" / "offline")
+OFFLINE = str(ROOT / "tests" / "offline")
 SEED = 1  # the committed notebooks have 0
 CELL_MINUTES = 15
 MOST_MB = 3000

@@ -21,8 +21,7 @@ from helpers.decode import decode
 from helpers.errors import CourseError
 from helpers.hygiene import SPLITS
 from helpers.photographs import load
-
-ROOT = sources.DATA.parent
+from helpers.places import ROOT, SAMPLE
 
 
 def scene(seed):
@@ -53,7 +52,7 @@ def rows_by_name(photographs):
 
 
 def test_the_sample_has_its_written_split(tmp_path):
-    with (sources.SAMPLE / "split.csv").open(encoding="utf-8", newline="") as file:
+    with (SAMPLE / "split.csv").open(encoding="utf-8", newline="") as file:
         table = list(csv.DictReader(file))
     photographs = load("sample", 64, cache=tmp_path)
     assert photographs.counts == {"train": 40, "validation": 6, "test": 8}
@@ -68,9 +67,9 @@ def test_the_sample_has_its_written_split(tmp_path):
 
 
 def test_the_sample_is_credited_file_by_file():
-    with (sources.SAMPLE / "ATTRIBUTION.csv").open(encoding="utf-8", newline="") as file:
+    with (SAMPLE / "ATTRIBUTION.csv").open(encoding="utf-8", newline="") as file:
         credited = {row["file"] for row in csv.DictReader(file)}
-    assert credited == {file.name for file in sources.SAMPLE.glob("*.jpg")}
+    assert credited == {file.name for file in SAMPLE.glob("*.jpg")}
     assert set(sources.skimage_photographs()) == set(sources.SHIPPED_WITH_SKIMAGE)
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from helpers import backend, display, profiles
 from helpers.errors import CourseError
-from helpers.run import NOTEBOOKS
+from helpers.places import NOTEBOOKS
 
 
 @pytest.fixture

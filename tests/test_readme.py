@@ -4,7 +4,8 @@ import re
 
 import nbformat
 
-from helpers.run import NOTEBOOKS, ROOT, find_lessons, gallery
+from helpers.places import NOTEBOOKS, ROOT
+from helpers.run import find_lessons, gallery
 
 README = (ROOT / "README.md").read_text("utf-8")
 

@@ -14,6 +14,7 @@ from helpers import networks, records
 from helpers.backend import keras
 from helpers.errors import CourseError
 from helpers.photographs import load
+from helpers.places import MODELS
 
 METRICS = {"psnr": {"mean": 24.5, "low": 23.9, "high": 25.1}}
 CURVE = {"loss": [0.123456789, 0.1], "val_loss": [0.2, np.float32(0.1500001)]}
@@ -107,7 +108,7 @@ def test_the_commit_has_a_plus_sign_where_the_code_was_changed_since(tmp_path, m
         )
         return done.stdout.strip()
 
-    monkeypatch.setattr(records, "DATA", tmp_path)
+    monkeypatch.setattr(records, "ROOT", tmp_path)
     monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
     assert records._commit() == "unknown"
     git("init", "--quiet")
@@ -125,7 +126,7 @@ def test_without_git_the_commit_is_unknown(monkeypatch, tmp_path):
 
 
 def test_every_record_that_comes_with_the_course_is_complete_and_true(record):
-    paths = sorted((records.DATA / "models").glob("*.json"))
+    paths = sorted(MODELS.glob("*.json"))
     assert paths
     for path in paths:
         recorded = json.loads(path.read_text(encoding="utf-8"))

@@ -6,8 +6,9 @@ import pytest
 
 from helpers import sources
 from helpers.errors import CourseError
+from helpers.places import DATA
 
-README = sources.DATA / "README.md"
+README = DATA / "README.md"
 
 
 def test_the_readme_shows_the_catalogue():

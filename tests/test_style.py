@@ -9,7 +9,7 @@ import nbformat
 import pytest
 
 import helpers
-from helpers.run import NOTEBOOKS, ROOT
+from helpers.places import NOTEBOOKS, ROOT
 
 # Words that tell a reader who is stuck that it is their fault.
 BELITTLING = r"easily|easy|obvious|obviously|of course|simply|simple|just|trivially|clearly|needless to say"

@@ -18,7 +18,7 @@ from concurrent.futures import ProcessPoolExecutor
 import psutil
 
 from helpers.photographs import load
-from helpers.sources import DATA
+from helpers.places import CACHE
 
 
 def timed_load(source, size, cache):
@@ -51,7 +51,7 @@ def main():
     parser.add_argument("photos", metavar="PHOTOS")
     parser.add_argument("--size", type=int, default=224)
     options = parser.parse_args()
-    cache = DATA / "cache"
+    cache = CACHE
     cache.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=cache, prefix="benchmark-") as folder:
         files, kept, seconds, peak = in_its_own_process(options.photos, options.size, folder)

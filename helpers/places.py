@@ -1,0 +1,12 @@
+"""Where things lie in the project."""
+
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+NOTEBOOKS = ROOT / "notebooks"
+RUNS = ROOT / "runs"
+DATA = ROOT / "data"
+SAMPLE = DATA / "sample"
+MODELS = DATA / "models"
+DOWNLOADS = DATA / "downloads"
+CACHE = DATA / "cache"
