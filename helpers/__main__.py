@@ -1,11 +1,14 @@
 """The command line: `python -m helpers run`, `fetch`, `sources` and `refresh`."""
 
 import argparse
+import io
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from helpers import places
 from helpers.errors import CourseError
+from helpers.profiles import PROFILES
 from helpers.sources import SOURCES
 
 
@@ -22,6 +25,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     int
         The exit code: 0; 1 if the work failed; 2 if it was asked for wrongly; 130 if interrupted.
     """
+    # A console or a log that lacks a sign, such as the Δ of a headline, shows a question mark for it.
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
     options = _parser().parse_args(arguments)
     try:
         return options.command(options)
@@ -39,7 +46,7 @@ def _parser() -> argparse.ArgumentParser:
 
     run = commands.add_parser("run", help="run the lessons, and write their notebooks, pages and a summary")
     run.set_defaults(command=_run)
-    run.add_argument("--profile", default="tiny", help="tiny (minutes) or full (hours); tiny if not given")
+    run.add_argument("--profile", default="tiny", help=f"one of {', '.join(PROFILES)}: minutes, or hours")
     run.add_argument("--photos", metavar="SOURCE", help="a name that `sources` lists, a folder or an archive")
     run.add_argument("--out", metavar="DIR", help="the folder to write to; runs/PROFILE if not given")
     run.add_argument("--seed", type=int, default=0, metavar="N", help="the seed of everything random")
@@ -65,31 +72,34 @@ def _parser() -> argparse.ArgumentParser:
             help="the longest that one cell may run; 600 minutes if not given",
         )
 
-    fetch = commands.add_parser("fetch", help="download a set of photographs")
+    fetch = commands.add_parser("fetch", help="download a set of photographs, and print where it is")
     fetch.set_defaults(command=_fetch)
     fetch.add_argument("name", metavar="NAME", help="a name that `sources` lists")
-    fetch.add_argument("--to", type=Path, metavar="DIR", help="the folder to put it in; data/ if not given")
+    fetch.add_argument(
+        "--to",
+        type=Path,
+        metavar="DIR",
+        help="the folder to put it in, data/downloads if not given; then give the printed path as PHOTOS",
+    )
 
     sources = commands.add_parser("sources", help="list the sets of photographs that the course knows")
     sources.set_defaults(command=_sources)
     return parser
 
 
-# What only one command needs is imported by that command: the runner takes a
-# second to load, the profiles take Keras along.
+# What only one command needs is imported by that command: the runner takes a second to load.
 
 
 def _run(options: argparse.Namespace) -> int:
     from helpers import run
-    from helpers.profiles import PROFILES
 
     parameters = {"PROFILE": options.profile, "SEED": options.seed}
     if options.photos is not None:
         parameters["PHOTOS"] = options.photos
     parameters |= {name: run.parse_value(value) for name, value in options.parameters}
     try:
-        lessons = run.find_lessons(run.NOTEBOOKS, options.only)
-        planned = run.plan(lessons, PROFILES, parameters, options.out)
+        lessons = run.find_lessons(places.NOTEBOOKS, options.only)
+        planned = run.plan(lessons, parameters, options.out)
     except CourseError as error:
         return _fail(error, 2)
     run.run(planned, options.timeout)
@@ -100,7 +110,7 @@ def _refresh(options: argparse.Namespace) -> int:
     from helpers import run
 
     try:
-        lessons = run.find_lessons(run.NOTEBOOKS, options.only)
+        lessons = run.find_lessons(places.NOTEBOOKS, options.only)
     except CourseError as error:
         return _fail(error, 2)
     run.refresh(lessons, options.timeout)
@@ -117,7 +127,7 @@ def _fetch(options: argparse.Namespace) -> int:
 def _sources(options: argparse.Namespace) -> int:
     for source in SOURCES.values():
         print(
-            f"{source.name:<16}{source.download:>8}  {source.photographs:>6,} photographs  {source.license}"
+            f"{source.name:<16}{source.download:>14}  {source.photographs:>6,} photographs  {source.license}"
         )
     return 0
 

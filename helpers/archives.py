@@ -130,8 +130,16 @@ def _read_zip(path: Path) -> Iterator[Member]:
             if reason:
                 yield Member(entry.filename, reason=reason)
             else:
-                with archive.open(entry) as file:
-                    yield Member(entry.filename, file.read())
+                yield _unpacked(archive, entry)
+
+
+def _unpacked(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> Member:
+    try:
+        file = archive.open(entry)
+    except NotImplementedError:
+        return Member(entry.filename, reason="compressed in a way that Python does not read")
+    with file:
+        return Member(entry.filename, file.read())
 
 
 def _read_tar(path: Path) -> Iterator[Member]:

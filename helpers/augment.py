@@ -9,9 +9,11 @@ photograph once, and an epoch chooses among them. The story's random rotation, s
 and zoom are not here: they would have to be computed anew in every step.
 """
 
+import glob
 import os
 import shutil
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from hashlib import sha256
 from pathlib import Path
 
@@ -19,6 +21,7 @@ import numpy as np
 import skimage
 from skimage import exposure
 
+from helpers import lab, transfer
 from helpers.errors import CourseError
 from helpers.lab import ROUNDING, rgb_to_lab
 from helpers.places import CACHE
@@ -26,6 +29,9 @@ from helpers.places import CACHE
 FLIPS = ("left-right", "upside-down")
 CONTRASTS = ("adaptive", "stretch", "equalize")
 CLIP_LIMIT = 0.02
+# One step of the eight bits of `encode`, in normalized L and ab.
+L_STEP = np.float32(1 / 255)
+AB_STEP = np.float32(1 / 128)
 
 
 def contrast_on_rgb(rgb, operation):
@@ -95,6 +101,11 @@ def flip(picture, direction):
     -------
     array of the same shape
         A view: nothing is copied.
+
+    Raises
+    ------
+    CourseError
+        If the direction is unknown.
     """
     if direction not in FLIPS:
         raise CourseError(f"unknown flip {direction!r}: choose among {', '.join(FLIPS)}.")
@@ -108,7 +119,8 @@ def prepare(photographs, contrast=CONTRASTS):
     ----------
     photographs : Photographs, or uint8 array of shape (n, height, width, 3)
         What Photographs are prepared to is computed once and kept in a memory-mapped
-        file under data/cache/; what an array is prepared to is kept in memory.
+        file under data/cache/, until the same source at the same size gives other pixels;
+        what an array is prepared to is kept in memory.
     contrast : tuple of str
         The operations whose variants are wanted.
 
@@ -127,13 +139,18 @@ def prepare(photographs, contrast=CONTRASTS):
         prepared = np.empty(len(photographs), _layout(photographs, contrast))
         _fill(prepared, photographs, contrast)
         return prepared
-    code = Path(__file__).read_text(encoding="utf-8")
-    # One checksum serves all splits; the names tell them apart.
-    made_of = "\n".join([photographs.checksum, *photographs.names, *contrast, skimage.__version__, code])
-    key = sha256(made_of.encode()).hexdigest()[:16]
-    kept = CACHE / f"augmented-{photographs.name}-{photographs.size}-{key}.npy"
+    code = [Path(room).read_text(encoding="utf-8") for room in (__file__, lab.__file__)]
+    made_of = _digest(photographs.key, skimage.__version__, *code)
+    # One key serves all splits; the names tell them apart.
+    chosen = _digest(*photographs.names, "", *contrast)
+    start = f"augmented-{photographs.name}-{photographs.size}"
+    kept = CACHE / f"{start}-{made_of}-{chosen}.npy"
     if not kept.exists():
         _store(kept, photographs.rgb, contrast)
+        for other in CACHE.glob(f"{glob.escape(start)}-{'?' * len(made_of)}-{'?' * len(chosen)}.npy"):
+            if not other.name.startswith(f"{start}-{made_of}"):
+                with suppress(OSError):  # another notebook may have it open
+                    other.unlink()
     return np.load(kept, mmap_mode="r")
 
 
@@ -161,9 +178,13 @@ def encode(rgb, contrast=CONTRASTS):
     there and back in RGB, and 5e-6 more mean squared error of ab / 128, of which grey
     has 2e-2.
     """
-    lab = rgb_to_lab(rgb)
-    variants = [lab[..., 0], *(contrast_on_lightness(lab[..., 0], operation) for operation in contrast)]
-    return np.rint(np.stack(variants) * 2.55).astype(np.uint8), np.rint(lab[..., 1:]).astype(np.int8)
+    L, ab = np.split(rgb_to_lab(rgb), [1], axis=-1)
+    variants = [L[..., 0], *(contrast_on_lightness(L[..., 0], operation) for operation in contrast)]
+    return np.rint(np.stack(variants) * 2.55).astype(np.uint8), np.rint(ab).astype(np.int8)
+
+
+def _digest(*parts):
+    return sha256("\n".join(parts).encode()).hexdigest()[:8]
 
 
 def _layout(rgb, contrast):
@@ -195,15 +216,13 @@ def _store(kept, rgb, contrast):
             f"preparing {len(rgb)} photographs takes {needed / 1e9:.1f} GB of disk, and "
             f"{free / 1e9:.1f} GB are free: make room, or choose a smaller size."
         )
-    partial = kept.with_suffix(f".{os.getpid()}.part")
-    try:
-        prepared = np.lib.format.open_memmap(partial, mode="w+", dtype=layout, shape=(len(rgb),))
-        _fill(prepared, rgb, contrast)
-        prepared.flush()
-        del prepared
-        partial.replace(kept)
-    finally:
-        partial.unlink(missing_ok=True)
+    with transfer.partial(kept) as part:
+        prepared = np.lib.format.open_memmap(part, mode="w+", dtype=layout, shape=(len(rgb),))
+        try:
+            _fill(prepared, rgb, contrast)
+            prepared.flush()
+        finally:
+            del prepared  # Windows neither renames nor removes a file that is mapped
 
 
 def _contrast(picture, operation):

@@ -7,13 +7,11 @@ from collections import deque
 
 import numpy as np
 
-from helpers.augment import CONTRASTS, FLIPS, flip, prepare
+from helpers.augment import AB_STEP, CONTRASTS, FLIPS, L_STEP, flip, prepare
 from helpers.backend import keras
 from helpers.errors import CourseError
 from helpers.lab import normalize, rgb_to_lab
 
-L_STEP = np.float32(1 / 255)
-AB_STEP = np.float32(1 / 128)
 # Batches whose memory is kept for later ones: about as many as `fit` holds at a time.
 MOST_SPARE = 4
 
@@ -90,7 +88,7 @@ class Batches(keras.utils.PyDataset):
 
     @property
     def workers(self):
-        """None, whatever is asked for: batches are made where they are used.
+        """0, whatever is asked for: batches are made where they are used.
 
         One takes a fraction of a millisecond a photograph. Keras' queue of workers
         would gain nothing, and hand JAX and PyTorch batches of the epoch before.

@@ -20,6 +20,9 @@ from matplotlib.figure import Figure
 from helpers.errors import CourseError
 from helpers.photographs import Photographs
 
+# What the claims were made for, if they may fail now.
+_relaxed: list[str] = []
+
 matplotlib.rcParams.update(
     {
         "figure.facecolor": "white",
@@ -70,7 +73,8 @@ def play(draw: Callable[..., Figure], **controls: ipywidgets.ValueWidget) -> Non
     **controls : ipywidgets.ValueWidget
         Sliders or menus, by the name of the argument that they set.
     """
-    picture = ipywidgets.Image()
+    # At its own size: stretched over the page it would push the controls off the screen.
+    picture = ipywidgets.Image(layout={"align_self": "flex-start", "max_width": "100%"})
 
     def redraw(_change: object = None) -> None:
         picture.value, picture.format = _encode(
@@ -99,7 +103,8 @@ def photograph_grid(
     Parameters
     ----------
     rows : sequence of sequences of ndarray
-        Photographs, (h, w, 3) uint8 or floats of 0..1, or (h, w) planes shown in grey from 0 to 1.
+        Photographs, (h, w, 3) uint8 or floats of 0..1, or planes, (h, w) or (h, w, 1), shown in grey
+        from 0 (black) to 1 (white).
     columns : sequence of str, optional
         A title over each column.
     labels : sequence of str, optional
@@ -125,8 +130,8 @@ def photograph_grid(
             axis.set(xticks=[], yticks=[])
             axis.spines[:].set_visible(False)
             if j < len(rows[i]):
-                plane = {"cmap": "gray", "vmin": 0, "vmax": 1} if np.ndim(rows[i][j]) == 2 else {}
-                axis.imshow(rows[i][j], **plane)
+                # Matplotlib scales colors by their values unless it is told otherwise.
+                axis.imshow(rows[i][j], cmap="gray", vmin=0, vmax=1)
             if i == 0 and j < len(columns):
                 axis.set_title(columns[j])
             if j == 0 and i < len(labels):
@@ -154,8 +159,10 @@ def curves(histories: Mapping[str, Mapping[str, Sequence[float]]], ylabel: str =
     )
     for axis, (title, history) in zip(axes[0], histories.items(), strict=True):
         for name, values in history.items():
-            axis.plot(range(1, len(values) + 1), values, label=name.replace("_", " "))
-        axis.set(title=title, xlabel="epoch")
+            label = name.replace("val_", "validation ").replace("_", " ")
+            style = "--" if name.startswith("val_") else "-"
+            axis.plot(range(1, len(values) + 1), values, style, label=label)
+        axis.set(title=title.replace("_", " "), xlabel="epoch")
         if len(history) > 1:
             axis.legend(frameon=False)
     axes[0][0].set_ylabel(ylabel)
@@ -168,7 +175,7 @@ def table(rows: Mapping[str, Mapping[str, str]], caption: str) -> None:
     Parameters
     ----------
     rows : mapping of str to mapping of str to str
-        Row name → column name → cell text. All rows have the same columns.
+        Row name → column name → cell text, of one line or two. All rows have the same columns.
     caption : str
         What the table holds; it and the table's shape are what nbval compares.
 
@@ -185,7 +192,7 @@ def table(rows: Mapping[str, Mapping[str, str]], caption: str) -> None:
     head = "".join(f"<th>{html.escape(column)}</th>" for column in ["", *columns])
     body = "".join(
         f'<tr><th style="text-align:left">{html.escape(name)}</th>'
-        + "".join(f"<td>{html.escape(text)}</td>" for text in cells.values())
+        + "".join(_cell(text) for text in cells.values())
         + "</tr>"
         for name, cells in rows.items()
     )
@@ -196,9 +203,7 @@ def table(rows: Mapping[str, Mapping[str, str]], caption: str) -> None:
     )
 
 
-_relaxed: list[str] = []
-
-METRICS = {
+COLUMNS = {
     "psnr": ("PSNR dB ↑", 1),
     "ssim": ("SSIM ↑", 3),
     "delta_e": ("ΔE2000 ↓", 1),
@@ -222,10 +227,10 @@ def metric_table(summaries: Mapping[str, Mapping[str, Mapping[str, float]]], cap
     """
 
     def cell(value: Mapping[str, float], digits: int) -> str:
-        return f"{value['mean']:.{digits}f} ({value['low']:.{digits}f} to {value['high']:.{digits}f})"
+        return f"{value['mean']:.{digits}f}\n{value['low']:.{digits}f} to {value['high']:.{digits}f}"
 
     rows = {
-        name: {title: cell(summary[metric], digits) for metric, (title, digits) in METRICS.items()}
+        name: {title: cell(summary[metric], digits) for metric, (title, digits) in COLUMNS.items()}
         for name, summary in summaries.items()
     }
     table(rows, caption)
@@ -282,7 +287,7 @@ def claim(text: str, measured: float, *, at_least: float | None = None, at_most:
     )
     if not holds and not _relaxed:
         raise AssertionError(f"{text}: measured {measured:.4g}, but it should be {declared}")
-    mark, verdict = ("✔", declared) if holds else ("✘", f"not {declared}, as in {_relaxed[-1]}")
+    mark, verdict = ("✔", declared) if holds else ("✘", f"not {declared}, as in {_relaxed[0]}")
     _display(
         f"{mark} {text}: {verdict}",
         f"{mark} {html.escape(text)}: measured <b>{measured:.3g}</b> ({verdict})",
@@ -290,16 +295,17 @@ def claim(text: str, measured: float, *, at_least: float | None = None, at_most:
     )
 
 
-def relax_claims(made_for: str) -> None:
+def relax_claims(made_for: str | None) -> None:
     """Let claims that do not hold be shown from now on, instead of stopping the lesson.
 
     Parameters
     ----------
-    made_for : str
+    made_for : str or None
         What the claims were made for, as "the course's own photographs".
-        Other photographs may well give other answers.
+        Other photographs may well give other answers. None: claims stop the
+        lesson again.
     """
-    _relaxed.append(made_for)
+    _relaxed[:] = [] if made_for is None else [made_for]
 
 
 def headline(text: str) -> None:
@@ -328,6 +334,15 @@ def _encode(figure: Figure) -> tuple[bytes, str]:
     pyplot.close(figure)
     kind = min(encoded, key=lambda kind: len(encoded[kind]))
     return encoded[kind], kind
+
+
+def _cell(text: str) -> str:
+    """Write a table's cell: words to the left, numbers to the right with what stands under them small."""
+    first, _, second = (html.escape(line) for line in text.partition("\n"))
+    if not second:
+        side = "left" if first[:1].isalpha() else "right"
+        return f'<td style="text-align:{side}">{first}</td>'
+    return f'<td style="white-space:nowrap">{first}<br><small>{second}</small></td>'
 
 
 def _display(plain: str, rich: str, **course: object) -> None:

@@ -35,8 +35,8 @@ def fetch(name: str, to: str | Path | None = None, patience: Patience | None = N
     Raises
     ------
     CourseError
-        If there is no such source, the network, the server or the disk fails, or what arrives is
-        not what the catalogue describes.
+        If there is no such source, another process is fetching it, the network, the server or the
+        disk fails, or what arrives is not what the catalogue describes.
     """
     source = sources.source_named(name)
     if not source.url:
@@ -44,12 +44,15 @@ def fetch(name: str, to: str | Path | None = None, patience: Patience | None = N
     folder = Path(to or DOWNLOADS)
     patience = patience or Patience()
     try:
+        lock, task = folder / f"{source.name}.lock", f"fetching {source.name}"
         if not source.sha256:
-            return _fetch_one_by_one(source, folder / source.name, patience)
+            with transfer.alone(lock, task):
+                return _fetch_one_by_one(source, folder / source.name, patience)
         target = folder / Path(urlsplit(source.url).path).name
         if not (target.exists() and target.stat().st_size == source.bytes):
-            _introduce(source, folder)
-            transfer.download(source.url, target, source.bytes, source.sha256, patience)
+            with transfer.alone(lock, task):
+                _introduce(source, folder)
+                transfer.download(source.url, target, source.bytes, source.sha256, patience)
         return target
     except OSError as error:
         trouble = "the disk is full" if error.errno == errno.ENOSPC else error.strerror or error

@@ -6,16 +6,17 @@ enough, and its result is kept on disk.
 """
 
 import hashlib
-import os
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
+from helpers import lab, transfer
 from helpers.backend import keras
 from helpers.errors import CourseError
-from helpers.lab import lab_to_rgb, normalize, rgb_to_lab
+from helpers.lab import denormalize, lab_to_rgb, normalize, rgb_to_lab
 from helpers.photographs import Photographs
 from helpers.places import CACHE, MODELS
 
@@ -143,8 +144,7 @@ def grey_input(L: np.ndarray, backbone: Backbone) -> np.ndarray:
     Two ranges meet here. `preprocess` expects 0..255: fed 0..1, it returns
     values within 0.01 of -1, and every photograph looks black to the network.
     """
-    lab = np.concatenate([L * 100, np.zeros((*L.shape[:-1], 2), L.dtype)], axis=-1)
-    grey = lab_to_rgb(lab) * 255
+    grey = lab_to_rgb(denormalize(L, np.zeros((*L.shape[:-1], 2), L.dtype))) * 255
     shape = (backbone.size, backbone.size)
     larger = keras.ops.image.resize(grey, shape, interpolation="bilinear", antialias=True)
     return backbone.preprocess(keras.ops.convert_to_numpy(larger))
@@ -167,7 +167,8 @@ def embed(photographs: Photographs, backbone: Backbone, batch_size: int = 32) ->
     ndarray
         (n, d) float32, kept under `data/cache` by the photographs and the backbone's weights.
     """
-    made_of = hashlib.sha256(f"{photographs.checksum} {photographs.size} {photographs.names}".encode())
+    code = [Path(room).read_text(encoding="utf-8") for room in (__file__, lab.__file__)]
+    made_of = hashlib.sha256("\n".join([photographs.key, *photographs.names, *code]).encode())
     for array in backbone.network.get_weights():
         made_of.update(np.ascontiguousarray(array))
     kept = CACHE / f"embedding-{backbone.name}-{made_of.hexdigest()[:24]}.npy"
@@ -178,9 +179,6 @@ def embed(photographs: Photographs, backbone: Backbone, batch_size: int = 32) ->
         L, _ = normalize(rgb_to_lab(photographs.rgb[start : start + batch_size]))
         batches.append(backbone.network.predict_on_batch(grey_input(L, backbone)))
     embedding = np.concatenate(batches).astype("float32")
-    kept.parent.mkdir(parents=True, exist_ok=True)
-    # Renamed when whole, so that an interrupted run leaves no half a file under the final name.
-    partial = kept.with_suffix(f".{os.getpid()}.npy")
-    np.save(partial, embedding)
-    partial.replace(kept)
+    with transfer.partial(kept) as part, part.open("wb") as file:
+        np.save(file, embedding)
     return embedding

@@ -56,7 +56,7 @@ def execute(
     Raises
     ------
     CourseError
-        If a cell fails; the message names the lesson, the cell and the error.
+        If a cell fails or no kernel starts; the message names the lesson, the cell and the error.
     """
     running = heading = None
 
@@ -96,6 +96,14 @@ def execute(
         name, message = "TimeoutError", f"the cell ran longer than {cell_minutes:g} minutes"
     except DeadKernelError:
         name, message = "DeadKernelError", "the cell's process died; it may have run out of memory"
+    except RuntimeError as error:
+        if running is not None:
+            raise
+        # The kernel's process ended before the first cell.
+        raise CourseError(
+            f"lesson {lesson.stem} did not start: no kernel runs on this Python ({error}); "
+            "install requirements.txt again"
+        ) from error
     message = next((line for line in message.splitlines() if line.strip()), "")
     where = f"cell [{running.execution_count or '*'}] `{_first_line(running)}`"
     raise CourseError(f"lesson {lesson.stem} failed in {where}: {name}: {message}")

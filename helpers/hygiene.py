@@ -9,12 +9,14 @@ from dataclasses import dataclass, fields
 
 import numpy as np
 from scipy.fft import dctn
-from skimage.color import rgb2lab
+
+from helpers.lab import colorfulness, rgb_to_lab
 
 LOOK = 64
 GREY = 5.0
 WEAK = 15.0
 SPLITS = ("train", "validation", "test")
+HELD_OUT = {"val", "validation", "test"}
 
 # Chosen on 300 photographs of imagenette2 and 11 changed versions of each (re-encoded, reduced,
 # brighter, more contrast, more saturated, grey, marked, cropped by 2 % ...): at these bounds 97 % and
@@ -23,7 +25,7 @@ NEAR_BITS = 10
 NEAR_CORRELATION = 0.85
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Looks:
     """What was seen of n photographs.
 
@@ -63,8 +65,7 @@ def look(rgb: np.ndarray) -> Looks:
     Looks
         Of n photographs.
     """
-    scaled = rgb.astype(np.float32) / 255
-    lab = rgb2lab(scaled)
+    lab = rgb_to_lab(rgb)
     lightness = _halve(lab[..., 0])
     terms = dctn(lightness, axes=(1, 2), norm="ortho")[:, :8, :8].reshape(len(rgb), 64)
     shape = _halve(lightness).reshape(len(rgb), -1)
@@ -72,7 +73,7 @@ def look(rgb: np.ndarray) -> Looks:
     length = np.linalg.norm(shape, axis=1, keepdims=True)
     return Looks(
         chroma=np.abs(lab[..., 1:]).max(axis=(1, 2, 3)),
-        colorfulness=_colorfulness(scaled * 255),
+        colorfulness=colorfulness(rgb),
         bits=terms[:, 1:] > 0,
         shape=np.divide(shape, length, out=np.zeros_like(shape), where=length > 1e-3),
     )
@@ -138,8 +139,7 @@ def split_by_content(hashes: Sequence[str]) -> list[str]:
         'train', 'validation' or 'test' for each.
     """
     numbers = np.array([_number(each) for each in hashes])
-    splits = np.where(numbers < 0.8, "train", np.where(numbers < 0.9, "validation", "test"))
-    splits = splits.astype(object)
+    splits = np.array([_by_number(number) for number in numbers], dtype=object)
     for wanted, from_others in (("test", ("train", "validation")), ("validation", ("train",))):
         if wanted not in splits and np.isin(splits, from_others).any():
             splits[np.where(np.isin(splits, from_others), numbers, -1).argmax()] = wanted
@@ -147,15 +147,20 @@ def split_by_content(hashes: Sequence[str]) -> list[str]:
 
 
 def split_by_folder(names: Sequence[str], hashes: Sequence[str]) -> list[str]:
-    """Assign photographs that lie in folders `train` and `val`: test is `val`, validation a tenth of `train`.
+    """Assign photographs to the split whose folder they lie in, as the publisher of a source meant it.
+
+    The folders are `train`, `val` or `validation`, and `test`. Where only one set is held out,
+    whatever it is called, it is test, and validation is a tenth of `train`. A photograph in none
+    of these folders is assigned by its content.
 
     Parameters
     ----------
     names : sequence of str
         Each photograph's name within the source; the first folder in it decides.
     hashes : sequence of str
-        The sha256 of each file; the tenth is those of `train` whose checksum, read as a number
-        from 0 to 1, is at least 0.9 (or the one with the largest, if none is).
+        The sha256 of each file, read as a number from 0 to 1. The tenth is those of `train` at 0.9
+        and above (or the one with the largest, if none is); elsewhere train is below 0.8,
+        validation below 0.9, and the rest test.
 
     Returns
     -------
@@ -163,12 +168,19 @@ def split_by_folder(names: Sequence[str], hashes: Sequence[str]) -> list[str]:
         'train', 'validation' or 'test' for each.
     """
     numbers = np.array([_number(each) for each in hashes])
-    teaching = np.array([not name.startswith("val/") for name in names])
-    bound = min(0.9, numbers[teaching].max(initial=0))
-    return [
-        "test" if not may_teach else "validation" if number >= bound else "train"
-        for may_teach, number in zip(teaching, numbers, strict=True)
-    ]
+    folders = [name.split("/")[0] if "/" in name else "" for name in names]
+    both = "test" in folders and not {"val", "validation"}.isdisjoint(folders)
+    middle = "validation" if both else "test"
+    held_out = {"val": middle, "validation": middle, "test": "test"}
+    teaching = numbers[[folder == "train" for folder in folders]]
+    bound = 1 if both else min(0.9, teaching.max(initial=0))
+
+    def split(folder: str, number: float) -> str:
+        if folder == "train":
+            return "validation" if number >= bound else "train"
+        return held_out.get(folder) or _by_number(number)
+
+    return [split(folder, number) for folder, number in zip(folders, numbers, strict=True)]
 
 
 def doubles_and_greys(
@@ -216,14 +228,10 @@ def _number(sha256: str) -> float:
     return int(sha256[:13], 16) / 16**13
 
 
+def _by_number(number: float) -> str:
+    return "train" if number < 0.8 else "validation" if number < 0.9 else "test"
+
+
 def _halve(planes: np.ndarray) -> np.ndarray:
     n, height, width = planes.shape
     return planes.reshape(n, height // 2, 2, width // 2, 2).mean(axis=(2, 4))
-
-
-def _colorfulness(rgb: np.ndarray) -> np.ndarray:
-    red, green, blue = np.moveaxis(rgb, -1, 0)
-    red_green, yellow_blue = red - green, (red + green) / 2 - blue
-    spread = np.hypot(red_green.std(axis=(1, 2)), yellow_blue.std(axis=(1, 2)))
-    middle = np.hypot(red_green.mean(axis=(1, 2)), yellow_blue.mean(axis=(1, 2)))
-    return spread + 0.3 * middle

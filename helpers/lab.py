@@ -120,6 +120,11 @@ def normalize(lab):
         In 0..1: divided by 100.
     ab : shape (..., 2)
         In about -0.84..0.77: divided by 128, so that a `tanh` covers it.
+
+    Raises
+    ------
+    CourseError
+        If there are not 3 channels, or they are no floats.
     """
     _check_channels(lab, "LAB")
     return lab[..., :1] / 100, lab[..., 1:] / 128
@@ -139,6 +144,11 @@ def denormalize(L, ab):
     -------
     array or tensor, shape (..., 3)
         L in 0..100, a and b in CIE units: the inverse of `normalize`.
+
+    Raises
+    ------
+    CourseError
+        If there is not 1 channel of L, or there are not 2 of ab.
     """
     if L.shape[-1] != 1 or ab.shape[-1] != 2:
         raise CourseError(
@@ -170,6 +180,41 @@ def to_uint8(rgb):
     _check_channels(rgb, "RGB")
     _check_rgb_values(rgb)
     return rgb if rgb.dtype == np.uint8 else np.rint(rgb * 255).astype(np.uint8)
+
+
+def colorfulness(rgb):
+    """Measure how colorful photographs look, by Hasler and Suesstrunk's formula.
+
+    This is the signed form of the paper: the opponent channels `R - G` and
+    `(R + G) / 2 - B` keep their signs. A form with their absolute values also
+    circulates; its numbers differ.
+
+    Parameters
+    ----------
+    rgb : NumPy uint8 array, shape (..., height, width, 3)
+        In 0..255.
+
+    Returns
+    -------
+    float64 array, shape (...)
+        0 for grey; by the paper's viewers 15 is slightly, 33 moderately and
+        82 highly colorful.
+
+    Raises
+    ------
+    CourseError
+        If it is no uint8 array of 3 channels.
+
+    References
+    ----------
+    Hasler and Suesstrunk, "Measuring colourfulness in natural images", 2003.
+    """
+    if getattr(rgb, "dtype", None) != np.uint8 or rgb.ndim < 3 or rgb.shape[-1] != 3:
+        raise CourseError("colorfulness is that of a uint8 array of shape (..., height, width, 3).")
+    red, green, blue = np.moveaxis(rgb.astype(np.float64), -1, 0)
+    opponents = red - green, (red + green) / 2 - blue
+    spread = np.hypot(*(channel.std(axis=(-2, -1)) for channel in opponents))
+    return spread + 0.3 * np.hypot(*(channel.mean(axis=(-2, -1)) for channel in opponents))
 
 
 @lru_cache(maxsize=1)

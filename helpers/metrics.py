@@ -41,34 +41,6 @@ BIN = 10
 BINS_ASIDE = 11
 
 
-def colorfulness(rgb: np.ndarray) -> float:
-    """Measure how colorful a photograph looks, by Hasler and Suesstrunk's formula.
-
-    This is the signed form of the paper: the opponent channels `R - G` and
-    `(R + G) / 2 - B` keep their signs. A form with their absolute values also
-    circulates; its numbers differ.
-
-    Parameters
-    ----------
-    rgb : uint8 array (height, width, 3)
-
-    Returns
-    -------
-    float
-        0 for grey; by the paper's viewers 15 is slightly, 33 moderately and
-        82 highly colorful.
-
-    References
-    ----------
-    Hasler and Suesstrunk, "Measuring colourfulness in natural images", 2003.
-    """
-    red, green, blue = np.moveaxis(_checked(rgb).astype(np.float64), -1, 0)
-    red_green = red - green
-    yellow_blue = (red + green) / 2 - blue
-    spread = np.hypot(red_green.std(), yellow_blue.std())
-    return float(spread + 0.3 * np.hypot(red_green.mean(), yellow_blue.mean()))
-
-
 def measure(truth: Sequence[np.ndarray], predicted: Sequence[np.ndarray]) -> dict[str, np.ndarray]:
     """Measure predictions against the true photographs, one by one.
 
@@ -91,7 +63,7 @@ def measure(truth: Sequence[np.ndarray], predicted: Sequence[np.ndarray]) -> dic
     ``delta_e``
         Mean CIEDE2000 color difference over the pixels; 0 is exact.
     ``colorfulness``
-        That of the prediction, see `colorfulness`.
+        That of the prediction, see `helpers.lab.colorfulness`.
     ``delta_cf``
         The colorfulness of the prediction minus that of the truth: negative
         where the prediction is too pale.
@@ -396,13 +368,13 @@ def _measure_one(index: int, truth: np.ndarray, predicted: np.ndarray) -> dict[s
     true_lab, predicted_lab = lab.rgb_to_lab(truth), lab.rgb_to_lab(predicted)
     true_ab, predicted_ab = true_lab[..., 1:], predicted_lab[..., 1:]
     distance = np.linalg.norm(predicted_ab - true_ab, axis=-1)
-    cf = colorfulness(predicted)
+    cf = lab.colorfulness(predicted)
     return {
         "psnr": min(psnr, PSNR_OF_EQUALS),
         "ssim": structural_similarity(truth, predicted, channel_axis=-1),
         "delta_e": deltaE_ciede2000(true_lab, predicted_lab).mean(dtype=np.float64),
         "colorfulness": cf,
-        "delta_cf": cf - colorfulness(truth),
+        "delta_cf": cf - lab.colorfulness(truth),
         # The area under the curve, exactly: a pixel at distance d counts from d to 150.
         "auc": 1 - np.minimum(distance, FARTHEST).mean(dtype=np.float64) / FARTHEST,
         "chroma": np.linalg.norm(predicted_ab, axis=-1).mean(dtype=np.float64),
@@ -430,6 +402,23 @@ def _recolor_one(rgb: np.ndarray, ab: np.ndarray) -> np.ndarray:
 
 def _stacked(pictures: list[np.ndarray]) -> np.ndarray | list[np.ndarray]:
     return np.stack(pictures) if len({picture.shape for picture in pictures}) == 1 else pictures
+
+
+def interval(values: np.ndarray, seed: int = 0, resamples: int = 1000) -> dict[str, float]:
+    """Average one number per photograph, with a bootstrap 95 % interval.
+
+    Parameters
+    ----------
+    values : array (n,), numbers or booleans
+        One for each photograph.
+    seed, resamples : int
+        As for `summarize`.
+
+    Returns
+    -------
+    {"mean", "low", "high"}
+    """
+    return _interval(_bootstrap_weights(len(values), seed, resamples) @ values)
 
 
 def _bootstrap_weights(photographs: int, seed: int, resamples: int) -> np.ndarray:

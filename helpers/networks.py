@@ -75,5 +75,12 @@ def color(
     ndarray
         The colored photographs, (n, h, w, 3) uint8.
     """
-    ab = network.predict(inputs, batch_size=batch_size, verbose=0) * 128
-    return recolor(rgb, ab)
+    parts = inputs if isinstance(inputs, list) else [inputs]
+    batches = []
+    for start in range(0, len(rgb), batch_size):
+        batch = [part[start : start + batch_size] for part in parts]
+        # Called and not `predict`ed: a traced function refuses another size later on.
+        batches.append(
+            keras.ops.convert_to_numpy(network(batch if len(batch) > 1 else batch[0], training=False))
+        )
+    return recolor(rgb, np.concatenate(batches) * 128)

@@ -15,15 +15,15 @@ from pathlib import Path
 import numpy as np
 from PIL import __version__ as pillow_version
 
-from helpers import archives, decode, download, hygiene, prepare, sources
+from helpers import archives, decode, download, hygiene, lab, prepare, sources
 from helpers.errors import CourseError
 from helpers.hygiene import SPLITS
 from helpers.places import CACHE
 
-_ROOMS = (archives, decode, hygiene, prepare, sys.modules[__name__])
+_ROOMS = (archives, decode, hygiene, lab, prepare, sys.modules[__name__])
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Photographs:
     """Square photographs in the order train, validation, test.
 
@@ -37,7 +37,10 @@ class Photographs:
     size : int
         Side of the photographs in pixels.
     checksum : str
-        sha256 in hexadecimal of the photographs' files, their names and their split.
+        sha256 in hexadecimal of the photographs' files, their names and their split, at any size.
+    key : str
+        sha256 in hexadecimal of all that `rgb` is made from: where the files are and when they were
+        written, the size, and what decodes and prepares them. For what is computed from `rgb` and kept.
     rgb : numpy.ndarray
         uint8, (n, size, size, 3), 0 to 255, read-only, mapped into memory.
     names, labels, credits, splits : list of str
@@ -54,6 +57,7 @@ class Photographs:
     name: str
     size: int
     checksum: str
+    key: str
     rgb: np.ndarray
     names: list[str]
     labels: list[str]
@@ -70,6 +74,8 @@ class Photographs:
 
     def __getitem__(self, rows: slice) -> "Photographs":
         """Take consecutive photographs, without copying any."""
+        if not isinstance(rows, slice):
+            raise CourseError(f"photographs[{rows!r}]: give a slice, or take one of photographs.rgb")
         per_photograph = ("rgb", "names", "labels", "credits", "splits", "chroma", "colorfulness")
         return replace(self, **{field: getattr(self, field)[rows] for field in per_photograph})
 
@@ -132,7 +138,7 @@ def load(source: str | Path = "sample", size: int = 96, cache: str | Path | None
     ----------
     source : str or path
         A name of the catalogue (downloaded if need be), or a folder, .zip or .tar of one's own.
-        A `split.csv` (file, split) and an `ATTRIBUTION.csv` (file, title, author, licence, source)
+        A `split.csv` (file, split) and an `ATTRIBUTION.csv` (file, title, author, license, source)
         in its top folder are heeded.
     size : int
         Side in pixels, 8 to 1024.
@@ -147,7 +153,8 @@ def load(source: str | Path = "sample", size: int = 96, cache: str | Path | None
     Raises
     ------
     CourseError
-        If there is no such source, it holds too few photographs for three splits, or the disk is full.
+        If there is no such source, it holds too few photographs for three splits, a table in it
+        lacks a column, or the disk is full.
     """
     if not (isinstance(size, int | np.integer) and 8 <= size <= 1024):
         raise CourseError(f"a size of {size!r} pixels: choose a whole number from 8 to 1024")
@@ -164,6 +171,8 @@ def load(source: str | Path = "sample", size: int = 96, cache: str | Path | None
     except OSError as error:
         advice = f": make room in {home}" if error.errno == errno.ENOSPC else ""
         raise CourseError(f"preparing {path} failed: {error.strerror or error}{advice}") from None
+    if prepared is None:  # another process prepared it in a different version meanwhile
+        raise CourseError(f"{folder} was changed while it was read: run this again, one lesson at a time")
     return prepared
 
 
@@ -181,7 +190,7 @@ def _locate(source: str | Path) -> tuple[str, Path, dict[str, Path]]:
 def _open(folder: Path, key: str) -> Photographs | None:
     try:
         record = json.loads((folder / "record.json").read_text(encoding="utf-8"))
-        if record.pop("key") != key:
+        if record["key"] != key:
             return None
         rgb = np.asarray(np.load(folder / prepare.array_name(key), mmap_mode="r"))
     except (OSError, ValueError, KeyError):  # none yet, or not a whole one

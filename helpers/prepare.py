@@ -63,12 +63,8 @@ def prepare(folder: Path, key: str, about: dict[str, str | int], path: Path, ext
         _copy_rows(Path(aside, "decoded"), array, order, size)
         text = json.dumps({"key": key, **about, **record}, ensure_ascii=False)
         Path(aside, "record").write_text(text, encoding="utf-8")
-        try:
-            array.replace(folder / array_name(key))
-        except PermissionError:  # on Windows, when another notebook prepared the same and has it open
-            if not (folder / array_name(key)).exists():
-                raise
-        Path(aside, "record").replace(folder / "record.json")
+        transfer.place(array, folder / array_name(key))
+        transfer.place(Path(aside, "record"), folder / "record.json")
     for older in folder.glob("*.npy"):
         if older.name != array_name(key):
             with suppress(OSError):  # another notebook may have it open
@@ -117,7 +113,7 @@ def _decode_all(path: Path, extra: dict[str, Path], size: int, target: Path) -> 
     with (
         target.open("wb") as file,
         ThreadPoolExecutor(workers) as pool,
-        transfer.progress(desc=f"preparing {path.name}", unit=" photographs") as bar,
+        transfer.progress(notebook=False, desc=f"preparing {path.name}", unit=" photographs") as bar,
     ):
         for batch in _batches(_members(path, extra), size, found):
             waiting.append(pool.submit(_decode_batch, batch, size))
@@ -177,9 +173,9 @@ def _arrange(found: _Found, path: Path) -> tuple[dict, list[int]]:
         raise CourseError(f"no photograph in {path}: {found.files} files were looked at{example}")
     root = _common_folder([*found.names, *found.notes])
     names = [name.removeprefix(root) for name in found.names]
-    notes = {name.removeprefix(root): text.decode("utf-8", "replace") for name, text in found.notes.items()}
+    notes = {name.removeprefix(root): content for name, content in found.notes.items()}
     looks = hygiene.Looks.join(found.looks)
-    listed = _listed_splits(notes.get("split.csv", ""), path)
+    listed = _listed_splits(notes, path)
     splits = _splits(names, found.hashes, listed)
     aside = hygiene.doubles_and_greys(looks, names, found.hashes, splits)
     place = {name: number for number, name in enumerate(listed)}
@@ -193,7 +189,7 @@ def _arrange(found: _Found, path: Path) -> tuple[dict, list[int]]:
             f"{path} gives {kept['train']} photographs to learn from, {kept['validation']} for validation, "
             f"{kept['test']} for test ({len(aside)} set aside, {len(found.skipped)} skipped): add photographs"
         )
-    credit = _credits(notes)
+    credit = _credits(notes, path)
     short_sides = [min(found.pixels[row]) for row in order]
     record = {
         "checksum": _checksum(*((names[row], splits[row], found.hashes[row]) for row in order)),
@@ -229,15 +225,33 @@ def _copy_rows(source: Path, target: Path, order: list[int], size: int) -> None:
 
 def _splits(names: list[str], hashes: list[str], listed: dict[str, str]) -> list[str]:
     folders = {name.split("/")[0] for name in names if "/" in name}
-    if {"train", "val"} <= folders:
+    if "train" in folders and folders & hygiene.HELD_OUT:
         splits = hygiene.split_by_folder(names, hashes)
     else:
         splits = hygiene.split_by_content(hashes)
     return [listed.get(name, split) for name, split in zip(names, splits, strict=True)]
 
 
-def _listed_splits(table: str, path: Path) -> dict[str, str]:
-    listed = {row["file"]: row["split"] for row in csv.DictReader(io.StringIO(table))}
+def _rows(notes: dict[str, bytes], name: str, columns: tuple[str, ...], path: Path) -> list[dict[str, str]]:
+    """Read a table that someone wrote by hand or with a spreadsheet; what a short row lacks is ''."""
+    try:
+        text = notes.get(name, b"").decode("utf-8-sig")
+        table = csv.DictReader(io.StringIO(text, newline=""), restval="")
+        there = ["license" if column == "licence" else column for column in table.fieldnames or columns]
+        table.fieldnames = there
+        rows = list(table)
+    except (UnicodeDecodeError, csv.Error):
+        raise CourseError(f"{path / name}: not a table of commas in UTF-8: save it as one") from None
+    if missing := [column for column in columns if column not in there]:
+        raise CourseError(
+            f"{path / name}: needs the columns {', '.join(columns)}, and has no {', '.join(missing)}"
+        )
+    return rows
+
+
+def _listed_splits(notes: dict[str, bytes], path: Path) -> dict[str, str]:
+    rows = _rows(notes, "split.csv", ("file", "split"), path)
+    listed = {row["file"]: row["split"] for row in rows if row["split"]}
     for file, split in listed.items():
         if split not in SPLITS:
             raise CourseError(
@@ -246,11 +260,12 @@ def _listed_splits(table: str, path: Path) -> dict[str, str]:
     return listed
 
 
-def _credits(notes: dict[str, str]) -> dict[str, str]:
+def _credits(notes: dict[str, bytes], path: Path) -> dict[str, str]:
     credits = dict(sources.SHIPPED_WITH_SKIMAGE)
-    for row in csv.DictReader(io.StringIO(notes.get("ATTRIBUTION.csv", ""))):
-        credits[row["file"]] = ", ".join(row[part] for part in ("title", "author", "licence", "source"))
-    for line in notes.get("LICENSE.txt", "").splitlines():
+    parts = ("title", "author", "license", "source")
+    for row in _rows(notes, "ATTRIBUTION.csv", ("file", *parts), path):
+        credits[row["file"]] = ", ".join(row[part] for part in parts if row[part])
+    for line in notes.get("LICENSE.txt", b"").decode("utf-8", "replace").splitlines():
         file, by, photographer = line.partition(" CC-BY by ")
         if by:
             credits[file] = f"{photographer}, CC BY 2.0"

@@ -112,6 +112,28 @@ class Lesson(Profile):
         return folder
 
 
+def check(name: object, seed: object) -> None:
+    """Refuse a profile that does not exist, and a seed that the generators would refuse.
+
+    Parameters
+    ----------
+    name : object
+        What was given as the profile's name.
+    seed : object
+        What was given as the seed.
+
+    Raises
+    ------
+    CourseError
+        If no profile has that name, or if the seed is not a whole number from 0 to 2**32 - 1.
+    """
+    # Compared one by one, since what was typed may be a list.
+    if name not in list(PROFILES):
+        raise CourseError(f"there is no profile {name!r}; the profiles are {', '.join(PROFILES)}")
+    if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed < 2**32:
+        raise CourseError(f"SEED is {seed!r}; it must be a whole number from 0 to 2**32 - 1")
+
+
 def begin(name: str, seed: int, out: str | None = None, **overrides: object) -> Lesson:
     """Begin a lesson: look up its settings, fix every seed, report in one line.
 
@@ -140,23 +162,24 @@ def begin(name: str, seed: int, out: str | None = None, **overrides: object) -> 
     ------
     CourseError
         If no profile has that name, if the seed is not a whole number
-        from 0 to 2**32 - 1, or if an override is not a setting of the profile.
+        from 0 to 2**32 - 1, or if an override is not a setting of the profile, or not of its kind.
     """
     # Keras takes seconds to load, and the command line reads the table alone.
     from helpers.backend import keras, repeatable
     from helpers.display import relax_claims
 
-    if name not in PROFILES:
-        raise CourseError(f"there is no profile {name!r}; the profiles are {', '.join(PROFILES)}")
-    if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed < 2**32:
-        raise CourseError(f"SEED is {seed!r}; it must be a whole number from 0 to 2**32 - 1")
+    check(name, seed)
     known = {field.name for field in dataclasses.fields(Profile)}
     if unknown := sorted(set(overrides) - known):
         raise CourseError(f"{', '.join(unknown)}: not a setting; the settings are {', '.join(sorted(known))}")
     given = {key: value for key, value in overrides.items() if value is not None}
+    for key, value in given.items():
+        expected = type(getattr(PROFILES[name], key))
+        if type(value) is not expected or (expected is not str and value <= 0):
+            kind = {str: "text", int: "a whole number above 0", float: "a number above 0"}[expected]
+            raise CourseError(f"{key} is {value!r}; it must be {kind}")
     settings = dataclasses.asdict(PROFILES[name]) | given
-    if name != "tiny" or given:
-        relax_claims("the course's own settings")
+    relax_claims("the course's own settings" if name != "tiny" or given else None)
     repeatable(seed)
     print(f"{name} profile · seed {seed} · Keras {keras.__version__} on {keras.backend.backend()}")
     return Lesson(**settings, name=name, seed=seed, out=Path(out) if out else RUNS / name)

@@ -6,7 +6,7 @@ import tempfile
 import textwrap
 import time
 from base64 import b64decode
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -18,6 +18,7 @@ from tqdm import tqdm
 from helpers.errors import CourseError
 from helpers.execute import PeakMemory, execute, headline, write_page
 from helpers.places import RUNS
+from helpers.profiles import check
 from helpers.sources import SOURCES
 
 
@@ -96,25 +97,19 @@ def find_lessons(folder: Path, only: Sequence[str] = ()) -> list[Path]:
     return [path for path in lessons if not wanted or wanted & {path.stem, path.stem[:2]}]
 
 
-def plan(
-    lessons: Sequence[Path],
-    profiles: Collection[str],
-    parameters: Mapping[str, object],
-    out: str | None = None,
-) -> Plan:
+def plan(lessons: Sequence[Path], parameters: Mapping[str, object], out: str | Path | None = None) -> Plan:
     """Check everything that a run is asked for, and say which lesson gets what.
 
     Parameters
     ----------
     lessons : sequence of Path
         The notebooks.
-    profiles : collection of str
-        The profiles that exist.
     parameters : mapping of str to object
         The lessons' parameters to set; PROFILE and SEED must be among them. Each lesson
         gets those that its `parameters` cell names.
-    out : str, optional
-        The folder to write to; `runs/<profile>` in the project if not given.
+    out : str or Path, optional
+        The folder to write to, which OUT among the parameters may name as well;
+        `runs/<profile>` in the project if neither is given.
 
     Returns
     -------
@@ -129,15 +124,17 @@ def plan(
     """
     parameters = dict(parameters)
     profile, seed = parameters["PROFILE"], parameters["SEED"]
-    if profile not in profiles:
-        raise CourseError(f"there is no profile {profile!r}; the profiles are {', '.join(profiles)}")
-    if type(seed) is not int or not 0 <= seed < 2**32:
-        raise CourseError(f"the seed is {seed!r}; it must be a whole number from 0 to 2**32 - 1")
+    check(profile, seed)
     # Lessons run in the folder of the notebooks, so paths from here have to be made absolute.
     if parameters.get("PHOTOS") is not None:
         parameters["PHOTOS"] = _photographs(str(parameters["PHOTOS"]))
+    named = parameters.pop("OUT", None)
+    if not isinstance(named, str | None):
+        raise CourseError(f"OUT is {named!r}; it must be the path of a folder")
+    if out and named:
+        raise CourseError(f"two folders to write to, {out} and {named}: give --out or OUT, not both")
     default = RUNS / profile
-    folder = Path(out or parameters.pop("OUT", None) or default).expanduser().resolve()
+    folder = Path(out or named or default).expanduser().resolve()
     if folder.exists() and not folder.is_dir():
         raise CourseError(f"cannot write to {folder}: it is a file, not a folder")
     if folder != default:

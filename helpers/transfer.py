@@ -1,17 +1,20 @@
-"""Whole files over unreliable networks: resumed after a cut, checked, and named last.
+"""Whole files: over unreliable networks, and beside other processes that read and write the same.
 
 A download grows under the name `….part` and gets its own name only when its size
 and checksum are right, so that a file under its final name is always whole.
 """
 
+import os
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from hashlib import file_digest
 from pathlib import Path
 from urllib.parse import urlsplit
 
+import psutil
 import requests
 from requests.adapters import HTTPAdapter
 from tqdm.auto import tqdm
@@ -51,11 +54,13 @@ class _CutError(Exception):
     """The connection ended before the file did; what arrived is kept."""
 
 
-def progress(**options) -> tqdm:
+def progress(notebook: bool = True, **options) -> tqdm:
     """Start a progress bar where someone can see it: in a terminal or a notebook.
 
     Parameters
     ----------
+    notebook : bool
+        Whether a notebook shows it too: its cell then keeps a trace of the bar among its outputs.
     **options
         What `tqdm.tqdm` takes.
 
@@ -64,8 +69,8 @@ def progress(**options) -> tqdm:
     tqdm.tqdm
         A bar that appears after two seconds and goes when it is done.
     """
-    notebook = "IPython" in sys.modules and sys.modules["IPython"].get_ipython() is not None
-    seen = sys.stderr.isatty() or notebook
+    shell = sys.modules["IPython"].get_ipython() if "IPython" in sys.modules else None
+    seen = notebook if hasattr(shell, "kernel") else sys.stderr.isatty()
     return tqdm(disable=not seen, delay=SECONDS_UNSEEN, leave=False, **options)
 
 
@@ -167,7 +172,7 @@ def download(
     with connect(patience) as session, bytes_of_file as bar:
         _fill(session, url, part, size, patience, bar)
     if sha256 and (found := _sha256(part)) != sha256:
-        part.unlink()
+        part.unlink(missing_ok=True)
         raise CourseError(
             f"{target.name} arrived with the checksum {found[:12]}…, not {sha256[:12]}…: it was removed; "
             "run this again, and if that does not help, the publisher changed the file"
@@ -180,6 +185,101 @@ def write_whole(target: Path, content: bytes, part: Path | None = None) -> None:
     part = part or target.with_name(target.name + ".part")
     part.write_bytes(content)
     part.replace(target)
+
+
+def place(partial: Path, target: Path) -> None:
+    """Give a file that is whole its name.
+
+    Windows refuses while another process has a file of that name open. That process made or reads
+    the same, so after a second of asking again its file is left, and the new one is not needed.
+
+    Parameters
+    ----------
+    partial : pathlib.Path
+        The file under the name that it was written with, in the same file system.
+    target : pathlib.Path
+        Its name, which stands for what the file is made from.
+
+    Raises
+    ------
+    OSError
+        If it cannot be renamed, and there is no other of that name.
+    """
+    for pause in (0, 0.1, 0.3, 0.6):
+        time.sleep(pause)
+        try:
+            partial.replace(target)
+        except PermissionError:
+            if not target.exists():
+                raise
+        else:
+            return
+
+
+@contextmanager
+def partial(target: Path) -> Iterator[Path]:
+    """Write a file under another name, and give it its own once it is whole.
+
+    Parameters
+    ----------
+    target : pathlib.Path
+        What it is called in the end; its folder is made if need be.
+
+    Yields
+    ------
+    pathlib.Path
+        Where to write it. Nothing stays there, however the writing ends.
+    """
+    target.parent.mkdir(parents=True, exist_ok=True)
+    part = target.with_name(f"{target.name}.{os.getpid()}.part")
+    try:
+        yield part
+        place(part, target)
+    finally:
+        with suppress(OSError):  # the error that led here says more
+            part.unlink(missing_ok=True)
+
+
+@contextmanager
+def alone(lock: Path, task: str) -> Iterator[None]:
+    """Keep other processes from the same task.
+
+    Parameters
+    ----------
+    lock : pathlib.Path
+        A file that holds this process' number meanwhile. One of a process that is gone is taken over.
+    task : str
+        What is being done, for people.
+
+    Raises
+    ------
+    CourseError
+        If another process is at it.
+    """
+    lock.parent.mkdir(parents=True, exist_ok=True)
+    while True:
+        try:
+            with lock.open("x", encoding="utf-8") as file:
+                file.write(str(os.getpid()))
+            break
+        except FileExistsError:
+            if holder := _holder(lock):
+                raise CourseError(
+                    f"process {holder} is already {task}: let it finish, or end it and remove {lock}"
+                ) from None
+            lock.unlink(missing_ok=True)
+    try:
+        yield
+    finally:
+        lock.unlink(missing_ok=True)
+
+
+def _holder(lock: Path) -> str:
+    """Read which process holds a lock; '' if that one is gone."""
+    with suppress(OSError, ValueError, OverflowError):
+        number = int(lock.read_text(encoding="utf-8"))
+        return str(number) if psutil.pid_exists(number) else ""
+    return ""
 
 
 def _fill(session: requests.Session, url: str, part: Path, size: int, patience: Patience, bar: tqdm) -> None:
@@ -208,7 +308,7 @@ def _receive(
     headers = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={have}-"} if have else {})
     with ask(session, url, patience, headers) as response:
         if response.status_code == 416 or not _continues(response, have):
-            part.unlink()
+            part.unlink(missing_ok=True)
             raise _CutError
         start = have if response.status_code == 206 else 0
         offered = start + int(response.headers.get("Content-Length", -start))

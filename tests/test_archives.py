@@ -114,6 +114,15 @@ def test_locked_files_are_named(tmp_path):
     assert read(path) == {"a.jpg": "locked with a password"}
 
 
+def test_files_compressed_in_an_unknown_way_are_named(tmp_path):
+    path = write_zip(tmp_path / "x.zip", [("a.jpg", b"x"), ("b.jpg", b"y")])
+    strange = bytearray(path.read_bytes())
+    for signature, offset in ((b"PK\3\4", 8), (b"PK\1\2", 10)):
+        strange[strange.index(signature) + offset] = 97  # WavPack
+    path.write_bytes(strange)
+    assert read(path) == {"a.jpg": "compressed in a way that Python does not read", "b.jpg": b"y"}
+
+
 def test_limits_on_files_and_bytes(tmp_path, monkeypatch):
     paths = [
         write_tar(tmp_path / "x.tar", FILES.items()),

@@ -176,7 +176,7 @@ def photographs(monkeypatch, tmp_path):
     """Stand-in Photographs, and an empty cache."""
     monkeypatch.setattr(augment, "CACHE", tmp_path / "cache")
     rgb = np.stack([photograph(name, 32) for name in PICTURES])
-    return SimpleNamespace(name="own", checksum="c0ffee", size=32, rgb=rgb, names=list(PICTURES))
+    return SimpleNamespace(name="own", key="c0ffee", size=32, rgb=rgb, names=list(PICTURES))
 
 
 def files():
@@ -200,15 +200,58 @@ def test_photographs_are_prepared_once(photographs, monkeypatch):
     assert len(files()) == 1
 
 
-@pytest.mark.parametrize("what", ["checksum", "names", "contrast"])
+@pytest.mark.parametrize("what", ["names", "contrast"])
 def test_other_photographs_have_another_file(photographs, what):
     prepare(photographs)
-    if what == "checksum":
-        photographs.checksum = "decaf"
-    elif what == "names":
+    if what == "names":
         photographs.names = photographs.names[::-1]
     prepare(photographs, CONTRASTS[:1] if what == "contrast" else CONTRASTS)
     assert len(files()) == 2
+
+
+@pytest.mark.parametrize("what", ["key", "skimage", "code"])
+def test_what_is_made_otherwise_takes_the_place_of_the_older_file(photographs, what, monkeypatch, tmp_path):
+    """And of no other one: files of another size, source or choice of photographs stay."""
+    others = {"augmented-own-16-01234567-01234567.npy", "augmented-own-32-64-01234567-01234567.npy"}
+    augment.CACHE.mkdir()
+    for other in others:
+        (augment.CACHE / other).touch()
+    prepare(photographs)
+    (before,) = set(files()) - others
+    if what == "key":
+        photographs.key = "decaf"
+    elif what == "skimage":
+        monkeypatch.setattr(augment.skimage, "__version__", "0")
+    else:
+        (tmp_path / "lab.py").write_text("another formula")
+        monkeypatch.setattr(augment.lab, "__file__", str(tmp_path / "lab.py"))
+    prepare(photographs)
+    (after,) = set(files()) - others
+    assert after != before
+
+
+def test_an_older_file_that_cannot_be_removed_is_left(photographs, monkeypatch):
+    prepare(photographs)
+    photographs.key = "decaf"
+
+    def in_use(path, missing_ok=False):
+        raise PermissionError(13, "in use")
+
+    monkeypatch.setattr(augment.Path, "unlink", in_use)
+    assert np.array_equal(prepare(photographs), prepare(photographs.rgb))
+
+
+def test_the_error_that_stopped_a_preparation_is_the_one_that_is_seen(photographs, monkeypatch):
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    def in_use(path, missing_ok=False):
+        raise PermissionError(13, "in use")
+
+    monkeypatch.setattr(augment, "_fill", full)
+    monkeypatch.setattr(augment.Path, "unlink", in_use)
+    with pytest.raises(OSError, match="No space left"):
+        prepare(photographs)
 
 
 def test_a_preparation_cut_short_leaves_nothing(photographs, monkeypatch):

@@ -37,7 +37,7 @@ def rgb():
 def photographs(rgb, monkeypatch, tmp_path):
     monkeypatch.setattr(augment, "CACHE", tmp_path)
     names = [f"{i}.jpg" for i in range(COUNT)]
-    return SimpleNamespace(name="own", checksum="c0ffee", size=32, rgb=rgb, names=names)
+    return SimpleNamespace(name="own", key="c0ffee", size=32, rgb=rgb, names=names)
 
 
 def all_of(batches):

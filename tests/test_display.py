@@ -130,8 +130,8 @@ def test_the_table_of_metrics_shows_what_summarize_found(outputs):
         display.metric_table({"noise": summary}, "Means over photographs.")
         shown = outputs[-1][0]["text/html"]
         psnr = summary["psnr"]
-        assert f"{psnr['mean']:.1f} ({psnr['low']:.1f} to {psnr['high']:.1f})" in shown
-        assert all(title in shown for title, _ in display.METRICS.values())
+        assert f"{psnr['mean']:.1f}<br><small>{psnr['low']:.1f} to {psnr['high']:.1f}</small>" in shown
+        assert all(title in shown for title, _ in display.COLUMNS.values())
     (first, _), (second, _) = outputs
     assert first["text/plain"] == second["text/plain"]
     assert first["text/html"] != second["text/html"]
@@ -187,7 +187,7 @@ def test_curves_count_epochs_from_one_and_name_what_they_show():
     figure = display.curves({"A": {"loss": [3, 2, 1], "val_loss": [4, 3, 2]}, "B": {"loss": [1]}}, "error")
     first, second = figure.axes
     assert [list(each.get_xdata()) for each in first.lines] == [[1, 2, 3]] * 2
-    assert [text.get_text() for text in first.get_legend().get_texts()] == ["loss", "val loss"]
+    assert [text.get_text() for text in first.get_legend().get_texts()] == ["loss", "validation loss"]
     assert second.get_legend() is None
     assert (first.get_title(), second.get_title(), first.get_ylabel()) == ("A", "B", "error")
     pyplot.close(figure)
@@ -225,3 +225,12 @@ def test_credits_are_named_once_in_the_order_of_the_photographs():
     photographs = SimpleNamespace(credits=["Ann, CC0", "", "Ben, CC BY 4.0", "Ann, CC0", "Eve"])
     assert display.credit_line(photographs, [2, 0, 1, 3]) == "Photographs: Ben, CC BY 4.0; Ann, CC0."
     assert display.credit_line(photographs, [1]) == ""
+
+
+def test_a_plane_with_one_channel_is_shown_in_grey_from_black_to_white():
+    figure = display.photograph_grid([[np.zeros((4, 4, 1)), np.full((4, 4), 0.5), np.ones((4, 4, 3))]])
+    one, two = (axis.images[0] for axis in figure.axes[:2])
+    for image in (one, two):
+        assert image.get_clim() == (0, 1)
+        assert image.get_cmap().name == "gray"
+    pyplot.close(figure)

@@ -148,7 +148,7 @@ def test_only_lightness_is_looked_at(few):
     seen = []
     backbone = small_backbone(preprocess=lambda rgb: seen.append(rgb) or rgb / 255)
     embed(few, backbone)
-    embed(replace(few, rgb=grey(few.rgb), checksum="the grey ones"), backbone)
+    embed(replace(few, rgb=grey(few.rgb), key="the grey ones"), backbone)
     in_color, in_grey = seen
     assert np.ptp(in_color) > 100
     assert np.abs(in_color - in_grey).max() < 1.5  # levels of 255; the grey ones were rounded
@@ -169,6 +169,12 @@ def test_other_weights_photographs_order_or_size_are_computed_anew(few, prepared
         assert len(list(data.rglob("*.npy"))) == count, case
 
 
+def test_other_pixels_of_the_same_files_are_embedded_anew(few, data):
+    embed(few, small_backbone())
+    embed(replace(few, key="another Pillow"), small_backbone())
+    assert len(list(data.rglob("*.npy"))) == 2
+
+
 def test_weights_of_one_layer_are_enough_of_a_difference(few):
     backbone = small_backbone()
     before = embed(few, backbone)
@@ -183,16 +189,17 @@ def test_an_interrupted_computation_keeps_nothing(few, data):
     assert list(data.rglob("*.npy")) == []
 
 
-def test_an_interrupted_write_is_never_taken_for_a_whole_file(few, monkeypatch):
+def test_an_interrupted_write_is_never_taken_for_a_whole_file(few, data, monkeypatch):
     whole = np.save
 
     def cut_off(file, array):
         whole(file, array[:2])
         raise OSError("no space left on device")
 
-    with monkeypatch.context() as patch, pytest.raises(OSError):
+    with monkeypatch.context() as patch, pytest.raises(OSError, match="no space left"):
         patch.setattr(np, "save", cut_off)
         embed(few, small_backbone())
+    assert list(data.iterdir()) == []
     counted = Counted()
     assert len(embed(few, small_backbone(preprocess=counted))) == 5
     assert counted.batches == [5]

@@ -122,6 +122,29 @@ def test_split_shares():
     assert splits.count("validation") / splits.count("train") == pytest.approx(1 / 9, rel=0.2)
 
 
+@pytest.mark.parametrize("middle", ["val", "validation"])
+def test_three_folders_are_the_three_splits(middle):
+    names = [f"{folder}/{number}" for folder in ("train", middle, "test") for number in range(50)]
+    hashes = [hashlib.sha256(name.encode()).hexdigest() for name in names]
+    assert split_by_folder(names, hashes) == ["train"] * 50 + ["validation"] * 50 + ["test"] * 50
+
+
+@pytest.mark.parametrize("held_out", ["val", "validation", "test"])
+def test_one_folder_beside_train_is_test(held_out):
+    names = [f"{folder}/{number}" for folder in ("train", held_out) for number in range(50)]
+    hashes = [hashlib.sha256(name.encode()).hexdigest() for name in names]
+    splits = split_by_folder(names, hashes)
+    assert splits[50:] == ["test"] * 50
+    assert set(splits[:50]) == {"train", "validation"}
+
+
+def test_photographs_outside_the_folders_are_split_by_content():
+    names = ["train/a", "val/b", "test/c", "more/d", "more/e", "f", "train"]
+    hashes = [f"{digit * 64}" for digit in "ff00dfd"]
+    splits = ["train", "validation", "test", "train", "validation", "test", "validation"]
+    assert split_by_folder(names, hashes) == splits
+
+
 def test_split_of_very_few():
     assert split_by_content([]) == []
     assert sorted(split_by_content(["00" * 32, "11" * 32, "22" * 32])) == ["test", "train", "validation"]

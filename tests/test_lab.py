@@ -12,7 +12,7 @@ from skimage import color
 
 from helpers.backend import keras
 from helpers.errors import CourseError
-from helpers.lab import denormalize, lab_to_rgb, normalize, rgb_to_lab, to_uint8
+from helpers.lab import colorfulness, denormalize, lab_to_rgb, normalize, rgb_to_lab, to_uint8
 
 ops = keras.ops
 TOLERANCE = 0.01
@@ -235,3 +235,17 @@ def test_arrays_need_no_keras():
         "sys.exit('keras' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
+
+
+def test_colorfulness_of_one_and_of_many():
+    halves = np.zeros((8, 8, 3), np.uint8)
+    halves[:4, :, 0] = 255
+    halves[4:, :, 2] = 255
+    expected = np.hypot(127.5, 191.25) + 0.3 * np.hypot(127.5, 63.75)
+    assert colorfulness(halves) == pytest.approx(expected)
+    many = np.stack([halves, np.full_like(halves, 90)])
+    np.testing.assert_allclose(colorfulness(many), [expected, 0])
+    np.testing.assert_allclose(colorfulness(many[None]), [[expected, 0]])
+    for wrong in (many / 255, many[..., :2], halves[0]):
+        with pytest.raises(CourseError, match="uint8 array of shape"):
+            colorfulness(wrong)

@@ -87,7 +87,7 @@ def test_colorfulness_is_the_signed_form():
     picture[:, :4, 0] = picture[:, 4:, 2] = 255  # left red, right blue
     # R - G is 255 and 0; (R + G) / 2 - B is 127.5 and -255, whose mean the absolute form would not cancel.
     expected = np.hypot(127.5, 191.25) + 0.3 * np.hypot(127.5, -63.75)
-    assert metrics.colorfulness(picture) == pytest.approx(expected)
+    assert lab.colorfulness(picture) == pytest.approx(expected)
     measured = metrics.measure([picture], plain((9, 9, 9), side=8))
     assert measured["colorfulness"] == [0]
     assert measured["delta_cf"] == pytest.approx(-expected)
@@ -357,3 +357,12 @@ def test_trivial_rows_stand_in_the_published_order(photographs, true_ab, rows):
 def test_no_keras_is_loaded():
     code = "import sys, helpers.metrics; sys.exit('keras' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_the_interval_of_plain_numbers_holds_their_mean():
+    right = np.array([True] * 75 + [False] * 25)
+    found = metrics.interval(right)
+    assert found["mean"] == pytest.approx(0.75)
+    # A share of 0.75 of 100 has a standard error of 0.043.
+    assert found["low"] == pytest.approx(0.75 - 1.96 * 0.0433, abs=0.015)
+    assert found["high"] == pytest.approx(0.75 + 1.96 * 0.0433, abs=0.015)

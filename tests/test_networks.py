@@ -144,3 +144,13 @@ def test_a_fusion_network_takes_its_two_inputs(L):
     vectors = np.array([[12, 0], [0, 12], [-12, 0]], np.float32) / 128
     colored = networks.color(network, [L, vectors], np.full((3, 16, 16, 3), 128, np.uint8))
     np.testing.assert_allclose(rgb_to_lab(colored)[..., 1:].mean((1, 2)), vectors * 128, atol=1.5)
+
+
+def test_one_network_colors_small_and_then_larger_inputs():
+    """A function traced at the first size cannot enlarge maps of an open size later."""
+    L = keras.Input((None, None, 1))
+    x = layers.UpSampling2D(interpolation="bilinear")(layers.Conv2D(4, 3, 2, padding="same")(L))
+    network = keras.Model(L, layers.Conv2D(2, 3, padding="same")(x))
+    for side in (16, 32, 24):
+        rgb = np.full((2, side, side, 3), 100, np.uint8)
+        assert networks.color(network, np.zeros((2, side, side, 1), np.float32), rgb).shape == rgb.shape

@@ -9,7 +9,7 @@ import gates
 import pytest
 
 from helpers import run
-from helpers.places import ROOT
+from helpers.places import NOTEBOOKS, ROOT
 
 OFFLINE = str(ROOT / "tests" / "offline")
 SEED = 1  # the committed notebooks have 0
@@ -29,12 +29,12 @@ NEEDS = {"06_results_gallery": ("03_baseline_cnn", "04_fusion_inception", "05_dc
 
 
 def test_the_course_has_its_six_lessons():
-    assert [path.stem for path in run.find_lessons(run.NOTEBOOKS)] == list(NAMES)
+    assert [path.stem for path in run.find_lessons(NOTEBOOKS)] == list(NAMES)
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_the_committed_notebook_passes_every_gate(name):
-    complaints = gates.complaints(gates.read(run.NOTEBOOKS / f"{name}.ipynb"))
+    complaints = gates.complaints(gates.read(NOTEBOOKS / f"{name}.ipynb"))
     assert not complaints, "\n".join(
         f"{gate}: {why}" for gate, reasons in complaints.items() for why in reasons
     )
@@ -51,7 +51,7 @@ class Course:
         if name not in self._results:
             for needed in NEEDS.get(name, ()):
                 self.run(needed)
-            lesson = run.NOTEBOOKS / f"{name}.ipynb"
+            lesson = NOTEBOOKS / f"{name}.ipynb"
             parameters = {"PROFILE": "tiny", "SEED": SEED, "OUT": str(self.folder)}
             self._results[name] = run.run_lesson(lesson, self.folder / lesson.name, parameters, CELL_MINUTES)
         return self._results[name]
@@ -68,7 +68,7 @@ def course(tmp_path_factory):
 def test_the_lesson_holds_on_another_seed(name, course):
     result = course.run(name)
     executed = gates.read(course.folder / result.notebook)
-    committed = gates.read(run.NOTEBOOKS / result.notebook)
+    committed = gates.read(NOTEBOOKS / result.notebook)
 
     assert f"seed {SEED}" in "".join(text for _, output in executed.outputs for text in gates.texts(output))
     assert list(gates.no_stderr(executed)) == []

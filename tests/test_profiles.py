@@ -1,6 +1,7 @@
 """The settings of the two profiles, and what a lesson begins with."""
 
 import dataclasses
+import inspect
 import re
 from pathlib import Path
 
@@ -47,8 +48,8 @@ def test_a_lesson_begins_with_one_line_that_names_no_folder(seeds, capsys, tmp_p
 
 def test_an_override_replaces_a_setting_and_none_leaves_it(seeds):
     tiny = profiles.PROFILES["tiny"]
-    lesson = profiles.begin("tiny", 0, epochs=3, photos=None, gan_epochs=0)
-    assert (lesson.epochs, lesson.photos, lesson.gan_epochs) == (3, tiny.photos, 0)
+    lesson = profiles.begin("tiny", 0, epochs=3, photos=None, width=1.0)
+    assert (lesson.epochs, lesson.photos, lesson.width) == (3, tiny.photos, 1.0)
     assert profiles.PROFILES["tiny"] == tiny
 
 
@@ -57,6 +58,8 @@ def test_claims_are_relaxed_for_other_settings_only(seeds, relaxed, tmp_path):
     assert relaxed == []
     profiles.begin("tiny", 1, epochs=3)
     assert relaxed == ["the course's own settings"]
+    profiles.begin("tiny", 1)  # the same kernel, with the settings put back
+    assert relaxed == []
 
 
 def test_the_networks_go_into_the_given_folder(seeds, tmp_path):
@@ -75,6 +78,11 @@ def test_without_a_folder_the_run_is_named_after_its_profile(seeds):
     [
         ({"name": "huge"}, r"no profile 'huge'; the profiles are tiny, full"),
         ({"name": None}, r"no profile None; the profiles are tiny, full"),
+        ({"epochs": "banana"}, r"epochs is 'banana'; it must be a whole number above 0"),
+        ({"gan_epochs": 0}, r"gan_epochs is 0; it must be a whole number above 0"),
+        ({"epochs": True}, r"epochs is True; it must be a whole number"),
+        ({"width": -0.5}, r"width is -0.5; it must be a number above 0"),
+        ({"photos": 3}, r"photos is 3; it must be text"),
         ({"seed": -1}, r"SEED is -1; it must be a whole number from 0"),
         ({"seed": 1.5}, r"SEED is 1\.5; it must"),
         ({"seed": "0"}, r"SEED is '0'; it must"),
@@ -98,7 +106,7 @@ def test_a_seed_that_the_generators_would_refuse_is_refused(seeds):
 
 @pytest.mark.parametrize("kind", [profiles.Profile, profiles.Lesson])
 def test_every_setting_is_documented(kind):
-    documented = re.findall(r"^\s{4}(\w+) : ", kind.__doc__, re.MULTILINE)
+    documented = re.findall(r"^(\w+) : ", inspect.getdoc(kind), re.MULTILINE)
     inherited = [field.name for field in dataclasses.fields(profiles.Profile)]
     own = [field.name for field in dataclasses.fields(kind)]
     assert documented == (own if kind is profiles.Profile else own[len(inherited) :])

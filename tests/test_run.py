@@ -1,6 +1,7 @@
 """The runner, on small lessons made here; tests/test_notebooks.py has it run the real ones."""
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -13,7 +14,7 @@ import pytest
 from conftest import CLEAN, PARAMETERS, write_lesson
 
 import helpers.__main__
-from helpers import execute, run
+from helpers import execute, places, run
 from helpers.errors import CourseError
 
 OFFLINE = str(Path(__file__).parent / "offline")
@@ -27,15 +28,9 @@ FAILS = ("print('so far')", "x = 1\ny = x / 0", "print('never')")
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
     """An empty folder of notebooks, which the command line takes for the course's."""
-    monkeypatch.setattr(run, "NOTEBOOKS", tmp_path / "notebooks")
+    monkeypatch.setattr(places, "NOTEBOOKS", tmp_path / "notebooks")
     monkeypatch.chdir(tmp_path)
     return tmp_path / "notebooks"
-
-
-@pytest.fixture(autouse=True)
-def profiles(monkeypatch):
-    # The real ones take seconds to load, since they take Keras along.
-    monkeypatch.setitem(sys.modules, "helpers.profiles", SimpleNamespace(PROFILES={"tiny": 0, "full": 0}))
 
 
 def main(*words):
@@ -44,7 +39,7 @@ def main(*words):
 
 def plan(folder, **parameters):
     lessons = run.find_lessons(folder)
-    return run.plan(lessons, ["tiny", "full"], {"PROFILE": "tiny", "SEED": 0, **parameters}, None)
+    return run.plan(lessons, {"PROFILE": "tiny", "SEED": 0, **parameters})
 
 
 def texts(path):
@@ -86,7 +81,10 @@ def test_lessons_are_found_by_number_and_name(only, expected, folder):
         (("--photos", "nowhere"), ("nowhere", "sample", "flowers")),
         (("--seed", "-1"), ("-1", "whole number")),
         (("-p", "SEED", "1.5"), ("1.5", "whole number")),
+        (("-p", "PROFILE", "[1]"), ("[1]", "tiny", "full")),
         (("--out", "file"), ("file", "folder")),
+        (("-p", "OUT", "3"), ("OUT", "3", "folder")),
+        (("--out", "one", "-p", "OUT", "two"), ("one", "two", "not both")),
     ],
 )
 def test_a_wrong_request_is_one_line_that_lists_what_is_valid(words, names, folder, capsys):
@@ -180,7 +178,7 @@ def test_a_run_leaves_notebooks_pages_a_summary_and_a_table(folder, tmp_path, ca
 def test_lessons_run_in_their_folder_each_in_a_new_kernel(folder, tmp_path):
     write_lesson(folder / "01_one.ipynb", "import os\nmine = 1\nprint(os.getcwd())")
     write_lesson(folder / "02_two.ipynb", "print('mine' in globals())")
-    run.run(run.plan(run.find_lessons(folder), ["tiny"], {"PROFILE": "tiny", "SEED": 0}, tmp_path / "out"))
+    run.run(run.plan(run.find_lessons(folder), {"PROFILE": "tiny", "SEED": 0}, tmp_path / "out"))
     assert texts(tmp_path / "out" / "01_one.ipynb") == f"{folder}\n"
     assert texts(tmp_path / "out" / "02_two.ipynb") == "False\n"
 
@@ -250,6 +248,44 @@ def test_a_kernel_that_dies_is_named(folder, capsys):
     assert "`import os`: DeadKernelError" in capsys.readouterr().err
 
 
+@pytest.mark.skipif(os.name == "nt", reason="needs a command that ends at once with an error")
+def test_a_kernel_that_cannot_start_is_named(folder, capsys, monkeypatch):
+    write_lesson(folder / "01_one.ipynb")
+    broken = {"argv": ["/bin/false"], "display_name": "broken", "language": "python"}
+    monkeypatch.setattr(execute, "get_kernel_dict", lambda: broken)
+    assert main("run", "--out", "out") == 1
+    last = capsys.readouterr().err.splitlines()[-1]
+    assert last.startswith("error: lesson 01_one did not start: no kernel")
+
+
+def test_a_log_that_lacks_a_sign_gets_the_rest(folder, tmp_path):
+    headline = "from helpers import display\n\ndisplay.headline('ΔE falls')"
+    write_lesson(folder / "01_one.ipynb", headline)
+    code = (
+        "import sys, pathlib\n"
+        "from helpers import __main__, places\n"
+        f"places.NOTEBOOKS = pathlib.Path({str(folder)!r})\n"
+        "sys.exit(__main__.main(['run', '--out', 'out']))"
+    )
+    ended = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONIOENCODING": "cp1252"},
+        capture_output=True,
+        timeout=120,
+    )
+    assert ended.returncode == 0, ended.stderr
+    assert b"?E falls" in ended.stdout
+
+
+def test_help_says_where_a_download_goes_and_how_to_use_it(capsys):
+    with pytest.raises(SystemExit):
+        main("fetch", "--help")
+    said = " ".join(capsys.readouterr().out.split())
+    assert "data/downloads" in said
+    assert "give the printed path as PHOTOS" in said
+
+
 def test_an_interruption_ends_the_kernel_and_says_so(folder, tmp_path):
     # The lesson itself sends to its parent what Ctrl-C sends.
     write_lesson(
@@ -260,10 +296,9 @@ def test_an_interruption_ends_the_kernel_and_says_so(folder, tmp_path):
     )
     words = "['run', '--out', 'out', '--timeout', '1']"
     code = (
-        "import sys, types, pathlib\n"
-        "sys.modules['helpers.profiles'] = types.SimpleNamespace(PROFILES=['tiny'])\n"
-        "from helpers import __main__, run\n"
-        f"run.NOTEBOOKS = pathlib.Path({str(folder)!r})\n"
+        "import sys, pathlib\n"
+        "from helpers import __main__, places\n"
+        f"places.NOTEBOOKS = pathlib.Path({str(folder)!r})\n"
         f"sys.exit(__main__.main({words}))"
     )
     ended = subprocess.run(

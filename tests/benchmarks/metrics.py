@@ -73,7 +73,7 @@ def main() -> None:
         "PSNR": (peak_signal_noise_ratio, one, other),
         "CIEDE2000, float32": (deltaE_ciede2000, one_lab, other_lab),
         "CIEDE2000, float64": (deltaE_ciede2000, one_lab.astype(float), other_lab.astype(float)),
-        "colorfulness": (metrics.colorfulness, one),
+        "colorfulness": (lab.colorfulness, one),
     }
     print(f"CPU milliseconds for one photograph of {given.size} x {given.size}")
     for name, (function, *arguments) in parts.items():

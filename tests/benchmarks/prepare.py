@@ -1,8 +1,9 @@
-"""Time how photographs are prepared and opened: python tests/benchmarks/prepare.py PHOTOS [--size 224].
+"""Time how photographs are prepared and opened: python tests/benchmarks/prepare.py PHOTOS.
 
 PHOTOS is what `helpers.photographs.load` takes. Preparing and opening again each get a process of
-their own, and a folder under `data/cache` that is removed afterwards. Wall times do not hold the
-start of Python; the memory is the largest resident set of the process that prepares.
+their own, and a folder that is removed afterwards, in `data/cache` unless told otherwise. Wall
+times do not hold the start of Python; the memory is the largest resident set of the process that
+prepares.
 
 The last line is one JSON object.
 """
@@ -14,6 +15,7 @@ import sys
 import tempfile
 import time
 from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
 
 import psutil
 
@@ -50,10 +52,10 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("photos", metavar="PHOTOS")
     parser.add_argument("--size", type=int, default=224)
+    parser.add_argument("--cache", type=Path, default=CACHE, metavar="FOLDER")
     options = parser.parse_args()
-    cache = CACHE
-    cache.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=cache, prefix="benchmark-") as folder:
+    options.cache.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=options.cache, prefix="benchmark-") as folder:
         files, kept, seconds, peak = in_its_own_process(options.photos, options.size, folder)
         *_, reopen, _ = in_its_own_process(options.photos, options.size, folder)
     print(f"{files:,} files, {kept:,} photographs kept, at {options.size} px")
