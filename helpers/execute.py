@@ -233,9 +233,7 @@ def write_page(path: Path) -> Path:
     notebook = nbformat.read(path, as_version=4)
     notebook.metadata["title"] = path.stem
     notebook.metadata.pop("widgets", None)
-    exporter = HTMLExporter(
-        extra_loaders=[DictLoader({"page.html.j2": _PAGE})], template_file="page.html.j2", embed_images=True
-    )
+    exporter = HTMLExporter(extra_loaders=[DictLoader({"page.html.j2": _PAGE})], template_file="page.html.j2")
     page = path.with_suffix(".html")
     page.write_text(exporter.from_notebook_node(notebook)[0], "utf-8")
     return page

@@ -161,7 +161,8 @@ def _photographs(source: str) -> str:
     if source in SOURCES:
         return source
     path = Path(source).expanduser()
-    if not path.exists():
+    # An empty name would be this folder, with all that lies in it.
+    if not source.strip() or not path.exists():
         raise CourseError(
             f"no photographs at {source!r}: it is neither a folder or archive nor one of {', '.join(SOURCES)}"
         )

@@ -440,3 +440,18 @@ def test_a_failing_fetch_is_one_line(monkeypatch, capsys):
     monkeypatch.setitem(sys.modules, "helpers.download", SimpleNamespace(fetch=fetch))
     assert main("fetch", "flowers") == 1
     assert capsys.readouterr().err == "error: the server does not answer; try again\n"
+
+
+@pytest.mark.parametrize("photos", ["", " "])
+def test_photographs_without_a_name_are_not_the_current_folder(folder, photos, capsys):
+    write_lesson(folder / "01_one.ipynb", "print('never')")
+    assert main("run", "--photos", photos) == 2
+    assert "no photographs at" in capsys.readouterr().err
+
+
+def test_a_collapsed_solution_stays_inside_its_fold_on_the_page(tmp_path):
+    path = tmp_path / "one.ipynb"
+    solution = "<details><summary>Solutions</summary>\n\n1. The answer.\n\n</details>"
+    nbformat.write(nbformat.v4.new_notebook(cells=[nbformat.v4.new_markdown_cell(solution)]), path)
+    page = execute.write_page(path).read_text("utf-8")
+    assert page.index("<details>") < page.index("The answer.") < page.index("</details>")
