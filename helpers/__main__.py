@@ -48,7 +48,11 @@ def _parser() -> argparse.ArgumentParser:
     run.set_defaults(command=_run)
     run.add_argument("--profile", default="tiny", help=f"one of {', '.join(PROFILES)}: minutes, or hours")
     run.add_argument("--photos", metavar="SOURCE", help="a name that `sources` lists, a folder or an archive")
-    run.add_argument("--out", metavar="DIR", help="the folder to write to; runs/PROFILE if not given")
+    run.add_argument(
+        "--out",
+        metavar="DIR",
+        help="the folder to write to; runs/PROFILE, or runs/PROFILE-SOURCE, if not given",
+    )
     run.add_argument("--seed", type=int, default=0, metavar="N", help="the seed of everything random")
     run.add_argument(
         "-p",

@@ -134,6 +134,27 @@ def check(name: object, seed: object) -> None:
         raise CourseError(f"SEED is {seed!r}; it must be a whole number from 0 to 2**32 - 1")
 
 
+def folder(name: str, photos: str | None = None) -> Path:
+    """Name the folder that a run writes to, unless it is told another.
+
+    Parameters
+    ----------
+    name : str
+        The profile's name.
+    photos : str, optional
+        Where the photographs come from, if not from where the profile says.
+
+    Returns
+    -------
+    Path
+        `runs/<profile>`, or `runs/<profile>-<photographs>` for other
+        photographs, so that no lesson finds networks that learned from others.
+    """
+    if photos in (None, PROFILES[name].photos):
+        return RUNS / name
+    return RUNS / f"{name}-{Path(photos).name.partition('.')[0]}"
+
+
 def begin(name: str, seed: int, out: str | None = None, **overrides: object) -> Lesson:
     """Begin a lesson: look up its settings, fix every seed, report in one line.
 
@@ -144,7 +165,7 @@ def begin(name: str, seed: int, out: str | None = None, **overrides: object) -> 
     seed : int
         Seed of Python's, NumPy's and Keras' random numbers.
     out : str, optional
-        Folder to write to; `runs/<name>` in the project if not given.
+        Folder to write to; what `folder` names if not given.
     **overrides
         Settings of the profile to replace; `None` leaves the profile's own.
 
@@ -182,4 +203,6 @@ def begin(name: str, seed: int, out: str | None = None, **overrides: object) -> 
     relax_claims("the course's own settings" if name != "tiny" or given else None)
     repeatable(seed)
     print(f"{name} profile · seed {seed} · Keras {keras.__version__} on {keras.backend.backend()}")
-    return Lesson(**settings, name=name, seed=seed, out=Path(out) if out else RUNS / name)
+    return Lesson(
+        **settings, name=name, seed=seed, out=Path(out) if out else folder(name, overrides.get("photos"))
+    )

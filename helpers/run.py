@@ -15,10 +15,9 @@ import papermill
 from nbformat import NotebookNode
 from tqdm import tqdm
 
+from helpers import profiles
 from helpers.errors import CourseError
 from helpers.execute import PeakMemory, execute, headline, write_page
-from helpers.places import RUNS
-from helpers.profiles import check
 from helpers.sources import SOURCES
 
 
@@ -109,7 +108,7 @@ def plan(lessons: Sequence[Path], parameters: Mapping[str, object], out: str | P
         gets those that its `parameters` cell names.
     out : str or Path, optional
         The folder to write to, which OUT among the parameters may name as well;
-        `runs/<profile>` in the project if neither is given.
+        what `helpers.profiles.folder` names if neither is given.
 
     Returns
     -------
@@ -124,7 +123,7 @@ def plan(lessons: Sequence[Path], parameters: Mapping[str, object], out: str | P
     """
     parameters = dict(parameters)
     profile, seed = parameters["PROFILE"], parameters["SEED"]
-    check(profile, seed)
+    profiles.check(profile, seed)
     # Lessons run in the folder of the notebooks, so paths from here have to be made absolute.
     if parameters.get("PHOTOS") is not None:
         parameters["PHOTOS"] = _photographs(str(parameters["PHOTOS"]))
@@ -133,7 +132,7 @@ def plan(lessons: Sequence[Path], parameters: Mapping[str, object], out: str | P
         raise CourseError(f"OUT is {named!r}; it must be the path of a folder")
     if out and named:
         raise CourseError(f"two folders to write to, {out} and {named}: give --out or OUT, not both")
-    default = RUNS / profile
+    default = profiles.folder(profile, parameters.get("PHOTOS"))
     folder = Path(out or named or default).expanduser().resolve()
     if folder.exists() and not folder.is_dir():
         raise CourseError(f"cannot write to {folder}: it is a file, not a folder")

@@ -10,7 +10,7 @@ import pytest
 
 from helpers import backend, display, profiles
 from helpers.errors import CourseError
-from helpers.places import NOTEBOOKS
+from helpers.places import NOTEBOOKS, RUNS
 
 
 @pytest.fixture
@@ -123,3 +123,17 @@ def test_every_lesson_begins_with_a_profile_that_exists():
         [name] = re.findall(r'^PROFILE = "(\w+)"', source, re.MULTILINE)
         assert name in profiles.PROFILES
         assert "profiles.begin(PROFILE, SEED, OUT" in source
+
+
+@pytest.mark.parametrize(
+    ("photos", "name"),
+    [
+        (None, "tiny"),
+        ("sample", "tiny"),
+        ("flowers", "tiny-flowers"),
+        ("some/where/mine.tar.gz", "tiny-mine"),
+    ],
+)
+def test_other_photographs_get_a_folder_of_their_own(seeds, photos, name):
+    assert profiles.folder("tiny", photos) == RUNS / name
+    assert profiles.begin("tiny", 0, photos=photos).out == RUNS / name

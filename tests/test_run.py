@@ -120,7 +120,7 @@ def test_paths_become_absolute_and_names_stay(folder, tmp_path):
 def test_the_usual_folder_is_not_passed_on(folder):
     write_lesson(folder / "01_one.ipynb")
     planned = plan(folder, PROFILE="full")
-    assert planned.out == run.RUNS / "full"
+    assert planned.out == places.RUNS / "full"
     assert "OUT" not in next(iter(planned.lessons.values()))
 
 
