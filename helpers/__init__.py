@@ -10,6 +10,7 @@ rooms above it:
 - ``augment``, ``batches``: what the networks are trained on.
 - ``losses``, ``metrics``: structural similarity to train with, and scores to judge by.
 - ``display``, ``profiles``: what a lesson shows, and the settings that it begins with.
-- ``networks``, ``embeddings``, ``records``: trained networks, pretrained ones, and long runs.
+- ``networks``, ``embeddings``: trained networks, and pretrained ones.
+- ``records``, ``training``: what is known of a training, and what surrounds one.
 - ``execute``, ``run``, ``__main__``: the lessons, run from the command line.
 """

@@ -1,4 +1,4 @@
-"""The command line: `python -m helpers run`, `fetch`, `sources` and `refresh`."""
+"""The command line: `python -m helpers run`, `fetch`, `sources`, `refresh` and `keep`."""
 
 import argparse
 import io
@@ -86,6 +86,12 @@ def _parser() -> argparse.ArgumentParser:
         help="the folder to put it in, data/downloads if not given; then give the printed path as PHOTOS",
     )
 
+    keep = commands.add_parser(
+        "keep", help="make the networks of a run the recorded ones, and write the README's table anew"
+    )
+    keep.set_defaults(command=_keep)
+    keep.add_argument("run", type=Path, metavar="RUN", help="the folder that lessons 3 to 6 wrote to")
+
     sources = commands.add_parser("sources", help="list the sets of photographs that the course knows")
     sources.set_defaults(command=_sources)
     return parser
@@ -125,6 +131,14 @@ def _fetch(options: argparse.Namespace) -> int:
     from helpers.download import fetch
 
     print(fetch(options.name, options.to))
+    return 0
+
+
+def _keep(options: argparse.Namespace) -> int:
+    from helpers import records
+
+    for path in records.keep(options.run / "models"):
+        print(path.relative_to(places.ROOT))
     return 0
 
 

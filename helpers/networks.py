@@ -1,29 +1,49 @@
 """Trained networks: saved, loaded, and put to work on photographs."""
 
 from pathlib import Path
+from zipfile import ZIP_DEFLATED, ZipFile
 
 import numpy as np
 
 from helpers.backend import keras
 from helpers.errors import CourseError
+from helpers.lab import rgb_to_lab
 from helpers.metrics import recolor
 
 
 def save(network: keras.Model, path: Path) -> None:
-    """Save a network as one `.keras` file, without its optimizer.
+    """Round a network's weights to half precision, and save it as one `.keras` file, without its optimizer.
 
     Parameters
     ----------
     network : keras.Model
-        A functional network of built-in layers. A file saved uncompiled loads
-        on every Keras backend, and is a third of the size.
+        A functional network of built-in layers. Its weights stay float32 numbers, of which the last
+        13 of 24 bits are zero from now on: so what is measured next is what the file holds, and the
+        file is half as large. Saved uncompiled, it loads on every Keras backend.
     path : Path
         The file; its folder is made.
     """
+    network.set_weights([_half(array) for array in network.get_weights()])
     uncompiled = type(network).from_config(network.get_config())
     uncompiled.set_weights(network.get_weights())
     path.parent.mkdir(parents=True, exist_ok=True)
-    uncompiled.save(path)
+    beside = path.with_suffix(".new.keras")
+    uncompiled.save(beside)
+    # Keras stores the parts of its archive as they are.
+    with ZipFile(beside) as stored, ZipFile(path, "w", ZIP_DEFLATED) as packed:
+        for name in stored.namelist():
+            packed.writestr(name, stored.read(name))
+    beside.unlink()
+
+
+def _half(array: np.ndarray) -> np.ndarray:
+    """Round float32 to the 11 significant bits of half precision, and keep the range of float32."""
+    if array.dtype != np.float32:
+        return array
+    bits = np.ascontiguousarray(array).view(np.uint32)
+    # Half of the last kept bit, and one less on a tie with an even number: to the nearest, ties to even.
+    rounded = bits + np.uint32(0xFFF) + (bits >> np.uint32(13) & np.uint32(1))
+    return (rounded & np.uint32(0xFFFFE000)).view(np.float32)
 
 
 def load(path: Path) -> keras.Model:
@@ -49,38 +69,52 @@ def load(path: Path) -> keras.Model:
     return keras.saving.load_model(path, compile=False)
 
 
-def color(
-    network: keras.Model, inputs: np.ndarray | list[np.ndarray], rgb: np.ndarray, batch_size: int = 16
+def predict_ab(
+    network: keras.Model, inputs: np.ndarray | list[np.ndarray], batch_size: int = 16
 ) -> np.ndarray:
-    """Color photographs: the network's ab, enlarged, over each photograph's own lightness.
+    """Predict the colors of photographs, in inference mode.
 
-    The network runs in inference mode: no dropout, and batch normalization by
-    the averages of the training.
+    Inference mode: no dropout, and batch normalization by the averages of the training.
 
     Parameters
     ----------
     network : keras.Model
-        Takes L in 0..1 and gives ab / 128.
+        Takes L in 0..1, and gives ab / 128 (2 channels) or RGB in -1..1 (3 channels).
     inputs : ndarray or list of ndarray
         What the network takes: L, (n, s, s, 1) float32 in 0..1, at the size
         that it was trained at; for a fusion network a list of L and the
         embeddings, (n, d) float32.
-    rgb : ndarray
-        The photographs at the size to show, (n, h, w, 3) uint8. Only their lightness is used.
     batch_size : int
         Photographs predicted together.
 
     Returns
     -------
     ndarray
-        The colored photographs, (n, h, w, 3) uint8.
+        (n, s, s, 2) float32, CIE units. Of a network that gives RGB it is the ab of that RGB.
     """
     parts = inputs if isinstance(inputs, list) else [inputs]
     batches = []
-    for start in range(0, len(rgb), batch_size):
+    for start in range(0, len(parts[0]), batch_size):
         batch = [part[start : start + batch_size] for part in parts]
         # Called and not `predict`ed: a traced function refuses another size later on.
-        batches.append(
-            keras.ops.convert_to_numpy(network(batch if len(batch) > 1 else batch[0], training=False))
-        )
-    return recolor(rgb, np.concatenate(batches) * 128)
+        given = keras.ops.convert_to_numpy(network(batch if len(batch) > 1 else batch[0], training=False))
+        batches.append(given * 128 if given.shape[-1] == 2 else rgb_to_lab((given + 1) / 2)[..., 1:])
+    return np.concatenate(batches)
+
+
+def color(network: keras.Model, inputs: np.ndarray | list[np.ndarray], rgb: np.ndarray) -> np.ndarray:
+    """Color photographs: the network's ab, enlarged, over each photograph's own lightness.
+
+    Parameters
+    ----------
+    network, inputs
+        As for `predict_ab`.
+    rgb : ndarray
+        The photographs at the size to show, (n, h, w, 3) uint8. Only their lightness is used.
+
+    Returns
+    -------
+    ndarray
+        The colored photographs, (n, h, w, 3) uint8.
+    """
+    return recolor(rgb, predict_ab(network, inputs))

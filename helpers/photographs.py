@@ -20,6 +20,7 @@ from helpers.errors import CourseError
 from helpers.hygiene import SPLITS
 from helpers.places import CACHE
 
+_PER_PHOTOGRAPH = ("rgb", "names", "labels", "credits", "splits", "chroma", "colorfulness")
 _ROOMS = (archives, decode, hygiene, lab, prepare, sys.modules[__name__])
 
 
@@ -76,8 +77,34 @@ class Photographs:
         """Take consecutive photographs, without copying any."""
         if not isinstance(rows, slice):
             raise CourseError(f"photographs[{rows!r}]: give a slice, or take one of photographs.rgb")
-        per_photograph = ("rgb", "names", "labels", "credits", "splits", "chroma", "colorfulness")
-        return replace(self, **{field: getattr(self, field)[rows] for field in per_photograph})
+        return replace(self, **{field: getattr(self, field)[rows] for field in _PER_PHOTOGRAPH})
+
+    def colored(self, most: int) -> "Photographs":
+        """Take the first photographs that have color at all (some a or b above 5).
+
+        A black-and-white photograph has no true color to judge a prediction by; and grey, the
+        answer that needs no network, is perfect there.
+
+        Parameters
+        ----------
+        most : int
+            How many to take at most.
+
+        Returns
+        -------
+        Photographs
+            With a copy of their pixels where one is left out.
+        """
+        rows = np.flatnonzero(self.chroma > hygiene.GREY)[:most]
+        if len(rows) == 0 or rows[-1] == len(rows) - 1:
+            return self[: len(rows)]
+        taken = {field: getattr(self, field) for field in _PER_PHOTOGRAPH}
+        lists = {
+            field: [each[row] for row in rows] for field, each in taken.items() if isinstance(each, list)
+        }
+        return replace(
+            self, **{field: each[rows] for field, each in taken.items() if field not in lists}, **lists
+        )
 
     @property
     def train(self) -> "Photographs":

@@ -23,20 +23,30 @@ class Profile:
         Where the photographs come from, as `helpers.photographs.load` takes it.
     size : int
         Side, in pixels, of the photographs that the networks see.
+    first_size : int
+        Side of the photographs that a training begins with; the same, or smaller and so cheaper.
+    first_share : float
+        Share of the minutes that it spends on those.
     test_size : int
         Side, in pixels, of the photographs that results are shown and measured on.
     test_photos : int
-        How many of the test photographs are measured at most; the first ones, which never change.
+        How many of the test photographs are measured at most; the first ones with color, which never change.
     width : float
         Share of the story's filters in every layer.
+    flips : tuple of str
+        Which way photographs are mirrored at random in training, as `helpers.batches.Batches` takes it.
+    contrast : tuple of str
+        Which contrast operations are applied to L at random, as `Batches` takes it (lessons 3 and 4).
     batch_size : int
         Photographs in one training step.
+    minutes : float
+        The longest that the training of one network may take; 0 for no limit.
     memorize_steps : int
         Steps of the network that learns one photograph by heart (lesson 3).
     epochs : int
-        Passes over the training photographs for the networks of lessons 3 and 4.
+        Passes over the training photographs at each size, at most, for the networks of lessons 3 and 4.
     gan_epochs : int
-        Passes over the training photographs for the generator and discriminator (lesson 5).
+        The same for the generator and discriminator (lesson 5).
     gan_filters : int
         Filters of the generator's and the discriminator's first layer (lesson 5).
     backbone : str
@@ -45,10 +55,15 @@ class Profile:
 
     photos: str
     size: int
+    first_size: int
+    first_share: float
     test_size: int
     test_photos: int
     width: float
+    flips: tuple[str, ...]
+    contrast: tuple[str, ...]
     batch_size: int
+    minutes: float
     memorize_steps: int
     epochs: int
     gan_epochs: int
@@ -60,10 +75,15 @@ PROFILES = {
     "tiny": Profile(
         photos="sample",
         size=64,
+        first_size=64,
+        first_share=1.0,
         test_size=224,
         test_photos=1000,
         width=0.25,
+        flips=("left-right", "upside-down"),
+        contrast=("adaptive", "stretch", "equalize"),
         batch_size=8,
+        minutes=0.0,
         memorize_steps=600,
         epochs=60,
         gan_epochs=150,
@@ -73,13 +93,18 @@ PROFILES = {
     "full": Profile(
         photos="imagenette-320",
         size=128,
+        first_size=64,
+        first_share=0.6,
         test_size=224,
         test_photos=1000,
         width=0.5,
-        batch_size=16,
+        flips=("left-right",),
+        contrast=(),
+        batch_size=32,
+        minutes=25.0,
         memorize_steps=2000,
-        epochs=10,
-        gan_epochs=10,
+        epochs=1000,
+        gan_epochs=1000,
         gan_filters=32,
         backbone="inception_resnet_v2",
     ),
@@ -194,8 +219,10 @@ def begin(name: str, seed: int, out: str | None = None, **overrides: object) -> 
     if unknown := sorted(set(overrides) - known):
         raise CourseError(f"{', '.join(unknown)}: not a setting; the settings are {', '.join(sorted(known))}")
     given = {key: value for key, value in overrides.items() if value is not None}
-    for key, value in given.items():
+    for key, value in list(given.items()):
         expected = type(getattr(PROFILES[name], key))
+        if expected is float and type(value) is int:
+            value = given[key] = float(value)
         if type(value) is not expected or (expected is not str and value <= 0):
             kind = {str: "text", int: "a whole number above 0", float: "a number above 0"}[expected]
             raise CourseError(f"{key} is {value!r}; it must be {kind}")

@@ -1,59 +1,134 @@
-"""The record of a long run: what was trained, on what, for how long, and what it scored."""
+"""The record of a training: what was trained, on what, by which code, for how long, and what it scored."""
 
+import ast
+import hashlib
+import io
 import json
 import platform
+import shutil
 import subprocess
+import tokenize
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 
+import nbformat
+import numpy as np
 import psutil
 
+from helpers import metrics, photographs
 from helpers.backend import keras
+from helpers.display import COLUMNS
 from helpers.errors import CourseError
+from helpers.hygiene import SPLITS
 from helpers.photographs import Photographs
-from helpers.places import MODELS, ROOT
+from helpers.places import MODELS, NOTEBOOKS, ROOT
+from helpers.profiles import Lesson, Profile
+
+# A curve of thousands of steps is thinned to about so many values.
+MOST_VALUES = 200
+MOST_BYTES = 60_000_000
+README = ROOT / "README.md"
+# The README's table stands between these.
+MARKS = ("<!-- recorded -->", "<!-- end of recorded -->")
+
+
+@dataclass(frozen=True)
+class Code:
+    """Which code makes a network what it is.
+
+    Attributes
+    ----------
+    lesson : str
+        The notebook.
+    tag : str
+        The tag of its cells that build and train the network.
+    rooms : tuple of str
+        The modules of `helpers` that decide what it is trained on and how.
+    """
+
+    lesson: str
+    tag: str
+    rooms: tuple[str, ...]
+
+
+_PHOTOGRAPHS = ("lab", "decode", "hygiene", "prepare", "photographs")
+_TRAINING = (*_PHOTOGRAPHS, "augment", "batches", "training")
+_LESSON_4 = Code("04_fusion_inception", "recorded", (*_TRAINING, "losses"))
+_LESSON_5 = Code("05_dcgan", "recorded", (*_TRAINING, "losses"))
+
+CODE = {
+    "memorize": Code("03_baseline_cnn", "recorded", _PHOTOGRAPHS),
+    "baseline": Code("03_baseline_cnn", "recorded", _TRAINING),
+    "local_global": _LESSON_4,
+    "local_global_ssim": _LESSON_4,
+    "fusion": Code(_LESSON_4.lesson, _LESSON_4.tag, (*_LESSON_4.rooms, "embeddings")),
+    "dcgan": _LESSON_5,
+    "dcgan_rgb": _LESSON_5,
+    "classifier": Code(_LESSON_4.lesson, "classifier", (*_PHOTOGRAPHS, "embeddings")),
+}
+# The rows of every table: what needs no network, then the networks, each with its title.
+TRIVIAL = {
+    "grey": "grey",
+    "mean_ab": "mean color",
+    "shuffled_ab": "another's color",
+    "scaled_baseline": "baseline, scaled for ΔE",
+    "scaled_baseline_jsd": "baseline, scaled for JSD",
+}
+NETWORKS = {
+    "memorize": "by heart",
+    "baseline": "baseline",
+    "local_global": "local + global",
+    "local_global_ssim": "local + global, SSIM",
+    "fusion": "fusion",
+    "dcgan": "DCGAN",
+    "dcgan_rgb": "DCGAN, RGB",
+}
+# Each network is compared with these, paired by photograph, in these metrics.
+AGAINST = ("grey", "mean_ab", "scaled_baseline_jsd", "baseline")
+PAIRED = ("psnr", "delta_e", "ab_jsd")
+# What turns a network into scores.
+SCORING = ("lab", "networks", "metrics")
 
 
 def write(
-    path: Path,
-    photographs: Photographs,
+    lesson: Lesson,
     network: keras.Model,
+    trained_on: Photographs,
     *,
-    seed: int,
     minutes: float,
-    curve: dict[str, list[float]],
-    metrics: dict[str, dict[str, float]],
+    curve: Mapping[str, Sequence[float]],
     **facts: object,
 ) -> None:
-    """Write a trained network's record beside its file.
+    """Write a trained network's record beside its file, in the run's folder.
 
     Parameters
     ----------
-    path : Path
-        The JSON file to write.
-    photographs : Photographs
-        What the network was trained on.
+    lesson : Lesson
+        The settings that it was trained with.
     network : keras.Model
-        The trained network.
-    seed : int
-        The run's seed.
+        The trained network; its name is that of the file.
+    trained_on : Photographs
+        What the network was trained on, at the size that it saw last.
     minutes : float
         Wall-clock minutes of the training alone.
-    curve : dict of str to list of float
-        The learning curve, one value per epoch, as `fit(...).history` has it.
-    metrics : dict of str to dict of str to float
-        Metric → ``mean``, ``low`` and ``high`` of the 95 % interval, on the test photographs.
+    curve : mapping of str to sequence of float
+        The learning curve, one value per epoch, as `fit(...).history` has it. A long one is thinned.
     **facts
         What else there is to know, as JSON can hold it.
     """
+    epochs = len(next(iter(curve.values())))
+    step = -(-epochs // MOST_VALUES)
     record = {
-        "data_set": photographs.name,
-        "checksum": photographs.checksum,
-        "photographs": {split: len(getattr(photographs, split)) for split in ("train", "validation", "test")},
-        "resolution": photographs.size,
+        "data_set": trained_on.name,
+        "checksum": trained_on.checksum,
+        "photographs": {split: len(getattr(trained_on, split)) for split in SPLITS},
+        "resolution": trained_on.size,
+        "settings": settings(lesson),
         "parameters": network.count_params(),
-        "epochs": len(next(iter(curve.values()))),
+        "epochs": epochs,
         "minutes": round(minutes, 2),
         "device": _device(),
         "backend": keras.backend.backend(),
@@ -61,28 +136,93 @@ def write(
             "python": platform.python_version(),
             **{name: version(name) for name in ("keras", keras.backend.backend(), "numpy", "scikit-image")},
         },
-        "seed": seed,
+        "seed": lesson.seed,
+        "code": code_of(network.name),
         "commit": _commit(),
         "date": datetime.now(UTC).date().isoformat(),
-        "curve": {name: [float(f"{value:.5g}") for value in values] for name, values in curve.items()},
-        "metrics": metrics,
+        "curve_step": step,
+        "curve": {
+            name: [float(f"{value:.5g}") for value in values[::step]] for name, values in curve.items()
+        },
+        "metrics": {},
         **facts,
     }
-    path.write_text(json.dumps(record, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    _store(lesson.models / f"{network.name}.json", record)
+
+
+def score(lesson: Lesson, measured: Mapping[str, Mapping[str, np.ndarray]], **facts: object) -> None:
+    """Write what the networks scored into their records, and what needs no network into `trivial.json`.
+
+    Parameters
+    ----------
+    lesson : Lesson
+        The run.
+    measured : mapping of str to mapping
+        A key of `TRIVIAL` or `NETWORKS` → what `helpers.metrics.measure` returned for it, all for
+        the same test photographs.
+    **facts
+        What else there is to know of the trivial answers, as JSON can hold it.
+    """
+    path = lesson.models / "trivial.json"
+    trivial = {"test_photographs": len(measured["grey"]["psnr"]), "scored_by": digest(SCORING)} | facts
+    for name, values in measured.items():
+        scored = {"metrics": metrics.summarize(values, lesson.seed)}
+        if name in TRIVIAL:
+            trivial[name] = scored
+            continue
+        scored["against"] = {
+            other: {
+                metric: metrics.compare(values, measured[other], metric, lesson.seed) for metric in PAIRED
+            }
+            for other in AGAINST
+        }
+        record = lesson.models / f"{name}.json"
+        _store(record, _read(record) | scored)
+    _store(path, trivial)
+
+
+def finished(lesson: Lesson, network: keras.Model) -> dict | None:
+    """Return the record of a network that an earlier run has finished, if a new training would be the same.
+
+    Parameters
+    ----------
+    lesson : Lesson
+        The settings of the run, and its folder.
+    network : keras.Model
+        The network that is to be trained; its name says which files to look for.
+
+    Returns
+    -------
+    dict or None
+        The record, if file and record are there and the code, the settings, the seed and the
+        photographs are the same.
+    """
+    path = lesson.models / f"{network.name}.json"
+    if not (path.is_file() and path.with_suffix(".keras").is_file()):
+        return None
+    record = _read(path)
+    same = {
+        "code": code_of(network.name),
+        "settings": settings(lesson),
+        "seed": lesson.seed,
+        "checksum": photographs.load(lesson.photos, lesson.size).checksum,
+        "parameters": network.count_params(),
+    }
+    return record if all(record.get(key) == value for key, value in same.items()) else None
 
 
 def read(name: str) -> dict:
-    """Read the record that comes with the course.
+    """Read a record that comes with the course.
 
     Parameters
     ----------
     name : str
-        The network's name, as ``classifier``.
+        The network's name, as ``classifier``, or ``trivial``.
 
     Returns
     -------
     dict
-        What `write` wrote.
+        What `write` and `score` wrote.
 
     Raises
     ------
@@ -93,14 +233,164 @@ def read(name: str) -> dict:
     if not path.is_file():
         have = ", ".join(sorted(file.stem for file in MODELS.glob("*.json"))) or "none"
         raise CourseError(f"there is no record of {name!r}; there are: {have}")
+    return _read(path)
+
+
+def keep(models: Path) -> list[Path]:
+    """Make the networks of a run the recorded ones: copy them, and write the README's table anew.
+
+    Parameters
+    ----------
+    models : Path
+        The folder `models` of a run whose lessons 3 to 6 are done.
+
+    Returns
+    -------
+    list of Path
+        The files under `data/models` that were written.
+
+    Raises
+    ------
+    CourseError
+        If a network or a score is missing, or the files take more than 60 MB.
+    """
+    names = [f"{name}{kind}" for name in NETWORKS for kind in (".keras", ".json")] + ["trivial.json"]
+    if missing := [name for name in names if not (models / name).is_file()]:
+        raise CourseError(f"{models} lacks {', '.join(missing)}: run lessons 3 to 6 first")
+    if unscored := [name for name in NETWORKS if not _read(models / f"{name}.json")["metrics"]]:
+        raise CourseError(f"{', '.join(unscored)} has no scores yet: run lesson 6 first")
+    total = sum((models / name).stat().st_size for name in names)
+    if total > MOST_BYTES:
+        raise CourseError(f"the networks take {total / 1e6:.0f} MB, more than {MOST_BYTES / 1e6:.0f}")
+    kept = [Path(shutil.copyfile(models / name, MODELS / name)) for name in names]
+    page = README.read_text(encoding="utf-8")
+    start, end = (page.index(mark) for mark in MARKS)
+    README.write_text(f"{page[: start + len(MARKS[0])]}\n{table()}{page[end:]}", encoding="utf-8")
+    return kept
+
+
+def table() -> str:
+    """Write what was recorded as a table in Markdown: the trivial answers, then the networks.
+
+    Returns
+    -------
+    str
+        One line for each row, the mean over the interval in each cell.
+    """
+    trivial = read("trivial")
+    rows = {title: trivial[name]["metrics"] for name, title in TRIVIAL.items()}
+    rows |= {title: read(name)["metrics"] for name, title in NETWORKS.items()}
+    titles = [title for title, _ in COLUMNS.values()]
+    lines = [f"| | {' | '.join(titles)} |", f"| --- |{' ---: |' * len(titles)}"]
+    for title, scores in rows.items():
+        cells = [
+            "{mean:.{0}f}<br><sub>{low:.{0}f} to {high:.{0}f}</sub>".format(digits, **scores[metric])
+            for metric, (_, digits) in COLUMNS.items()
+        ]
+        lines.append(f"| {title} | {' | '.join(cells)} |")
+    return "\n".join(lines) + "\n"
+
+
+def settings(lesson: Profile) -> dict[str, object]:
+    """Return the settings that decide a training, as JSON has them.
+
+    Parameters
+    ----------
+    lesson : Profile
+        A profile, or a lesson that was begun.
+
+    Returns
+    -------
+    dict of str to object
+        All fields of `Profile` but where the photographs lie, which differs between machines.
+    """
+    names = [name for name in Profile.__dataclass_fields__ if name != "photos"]
+    return json.loads(json.dumps({name: getattr(lesson, name) for name in names}))
+
+
+def code_of(name: str) -> str:
+    """Hash the code that makes a network what it is.
+
+    Parameters
+    ----------
+    name : str
+        A key of `CODE`.
+
+    Returns
+    -------
+    str
+        Sixteen hexadecimal digits.
+
+    Raises
+    ------
+    CourseError
+        If no such network is known, or no cell of its lesson bears the tag.
+    """
+    if name not in CODE:
+        raise CourseError(f"no record is kept of a network {name!r}; the networks are {', '.join(CODE)}")
+    code = CODE[name]
+    notebook = nbformat.read(NOTEBOOKS / f"{code.lesson}.ipynb", as_version=4)
+    cells = [cell.source for cell in notebook.cells if code.tag in cell.metadata.get("tags", ())]
+    if not cells:
+        raise CourseError(f"lesson {code.lesson} has no cell with the tag {code.tag!r}")
+    return digest(code.rooms, cells)
+
+
+def digest(rooms: Sequence[str], cells: Sequence[str] = ()) -> str:
+    """Hash what code does, and not what it says.
+
+    Parameters
+    ----------
+    rooms : sequence of str
+        Modules of `helpers`.
+    cells : sequence of str
+        Source text of cells.
+
+    Returns
+    -------
+    str
+        Sixteen hexadecimal digits. Comments, docstrings, blank lines and the wording of errors
+        do not count.
+    """
+    texts = [(ROOT / "helpers" / f"{room}.py").read_text(encoding="utf-8") for room in rooms]
+    return hashlib.sha256("\n\n".join(map(_essence, [*texts, *cells])).encode()).hexdigest()[:16]
+
+
+def _essence(source: str) -> str:
+    """Remove from code what only its readers see."""
+    lines = source.splitlines()
+    for token in tokenize.generate_tokens(io.StringIO(source).readline):
+        if token.type == tokenize.COMMENT:
+            row, column = token.start
+            lines[row - 1] = lines[row - 1][:column]
+    for node in ast.walk(ast.parse(source)):
+        said = isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
+        if said or isinstance(node, ast.Raise):
+            lines[node.lineno - 1 : node.end_lineno] = [""] * (node.end_lineno - node.lineno + 1)
+    return "\n".join(line.rstrip() for line in lines if line.strip())
+
+
+def _read(path: Path) -> dict:
     return json.loads(path.read_text(encoding="utf-8"))
+
+
+def _store(path: Path, record: Mapping[str, object]) -> None:
+    """Write beside and rename, so that a cut leaves no half record."""
+    beside = path.with_suffix(".new")
+    beside.write_text(json.dumps(record, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    beside.replace(path)
 
 
 def _device() -> str:
     """Name the processor that Keras computes on, without the machine's own name."""
     devices = keras.distribution.list_devices()
     accelerators = [device for device in devices if not device.lower().startswith("cpu")]
-    return ", ".join(accelerators) or f"{psutil.cpu_count()} CPU cores ({platform.machine()})"
+    if accelerators:
+        return ", ".join(accelerators)
+    process = psutil.Process()
+    # Where the system can bind a process to some of its cores, only these count.
+    cores = len(process.cpu_affinity()) if hasattr(process, "cpu_affinity") else psutil.cpu_count()
+    return f"{cores} CPU core{'s' if cores > 1 else ''} ({platform.machine()})"
 
 
 def _commit() -> str:
