@@ -48,7 +48,7 @@ with quiet_descriptor():
 
     keras.ops.convert_to_numpy(keras.ops.zeros(1) + 1)
 
-# Coloring with six networks in one lesson traces six functions, which TensorFlow takes for a mistake.
+# Coloring with several networks in one lesson traces as many functions, which TensorFlow takes for a mistake.
 logging.getLogger("tensorflow").setLevel(logging.ERROR)
 
 __all__ = ["keras", "quiet_descriptor", "repeatable"]

@@ -169,6 +169,17 @@ def curves(histories: Mapping[str, Mapping[str, Sequence[float]]], ylabel: str =
     return figure
 
 
+def text(markdown: str) -> None:
+    """Show text that was computed, such as a table in Markdown.
+
+    Parameters
+    ----------
+    markdown : str
+        The text. nbval compares it, so it must be the same on every machine.
+    """
+    display(Markdown(markdown))
+
+
 def table(rows: Mapping[str, Mapping[str, str]], caption: str) -> None:
     """Show a table of measured values.
 

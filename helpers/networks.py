@@ -29,11 +29,13 @@ def save(network: keras.Model, path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     beside = path.with_suffix(".new.keras")
     uncompiled.save(beside)
-    # Keras stores the parts of its archive as they are.
-    with ZipFile(beside) as stored, ZipFile(path, "w", ZIP_DEFLATED) as packed:
-        for name in stored.namelist():
-            packed.writestr(name, stored.read(name))
-    beside.unlink()
+    with ZipFile(beside) as archive:
+        parts = {name: archive.read(name) for name in archive.namelist()}
+    # Keras stores the parts as they are. Renamed when whole, so that a cut leaves no half network.
+    with ZipFile(beside, "w", ZIP_DEFLATED) as archive:
+        for name, part in parts.items():
+            archive.writestr(name, part)
+    beside.replace(path)
 
 
 def _half(array: np.ndarray) -> np.ndarray:

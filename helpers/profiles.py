@@ -223,8 +223,13 @@ def begin(name: str, seed: int, out: str | None = None, **overrides: object) -> 
         expected = type(getattr(PROFILES[name], key))
         if expected is float and type(value) is int:
             value = given[key] = float(value)
-        if type(value) is not expected or (expected is not str and value <= 0):
-            kind = {str: "text", int: "a whole number above 0", float: "a number above 0"}[expected]
+        if type(value) is not expected or (expected in (int, float) and value <= 0):
+            kind = {
+                str: "text",
+                int: "a whole number above 0",
+                float: "a number above 0",
+                tuple: "a tuple of names",
+            }[expected]
             raise CourseError(f"{key} is {value!r}; it must be {kind}")
     settings = dataclasses.asdict(PROFILES[name]) | given
     relax_claims("the course's own settings" if name != "tiny" or given else None)

@@ -18,14 +18,15 @@ import nbformat
 import numpy as np
 import psutil
 
-from helpers import metrics, photographs
+from helpers import embeddings, metrics, networks, photographs
 from helpers.backend import keras
 from helpers.display import COLUMNS
 from helpers.errors import CourseError
 from helpers.hygiene import SPLITS
+from helpers.lab import normalize, rgb_to_lab
 from helpers.photographs import Photographs
 from helpers.places import MODELS, NOTEBOOKS, ROOT
-from helpers.profiles import Lesson, Profile
+from helpers.profiles import PROFILES, Lesson, Profile
 
 # A curve of thousands of steps is thinned to about so many values.
 MOST_VALUES = 200
@@ -67,7 +68,8 @@ CODE = {
     "fusion": Code(_LESSON_4.lesson, _LESSON_4.tag, (*_LESSON_4.rooms, "embeddings")),
     "dcgan": _LESSON_5,
     "dcgan_rgb": _LESSON_5,
-    "classifier": Code(_LESSON_4.lesson, "classifier", (*_PHOTOGRAPHS, "embeddings")),
+    # Older than the others. Its cells are held by the hash, its photographs by their checksum.
+    "classifier": Code(_LESSON_4.lesson, "classifier", ()),
 }
 # The rows of every table: what needs no network, then the networks, each with its title.
 TRIVIAL = {
@@ -195,7 +197,8 @@ def finished(lesson: Lesson, network: keras.Model) -> dict | None:
     -------
     dict or None
         The record, if file and record are there and the code, the settings, the seed and the
-        photographs are the same.
+        photographs are the same; a line is printed then. The code is that of the notebook's file:
+        a cell that was changed and not saved is not seen.
     """
     path = lesson.models / f"{network.name}.json"
     if not (path.is_file() and path.with_suffix(".keras").is_file()):
@@ -208,7 +211,10 @@ def finished(lesson: Lesson, network: keras.Model) -> dict | None:
         "checksum": photographs.load(lesson.photos, lesson.size).checksum,
         "parameters": network.count_params(),
     }
-    return record if all(record.get(key) == value for key, value in same.items()) else None
+    if any(record.get(key) != value for key, value in same.items()):
+        return None
+    print(f"{network.name} is that of an earlier run: remove {path.name} from the run's folder to train anew")
+    return record
 
 
 def read(name: str) -> dict:
@@ -252,19 +258,33 @@ def keep(models: Path) -> list[Path]:
     Raises
     ------
     CourseError
-        If a network or a score is missing, or the files take more than 60 MB.
+        If a network or a score is missing, a network was not made by the code as it is in the full
+        profile and with the course's own classifier for a backbone, or the files take more than 60 MB.
     """
     names = [f"{name}{kind}" for name in NETWORKS for kind in (".keras", ".json")] + ["trivial.json"]
     if missing := [name for name in names if not (models / name).is_file()]:
         raise CourseError(f"{models} lacks {', '.join(missing)}: run lessons 3 to 6 first")
-    if unscored := [name for name in NETWORKS if not _read(models / f"{name}.json")["metrics"]]:
+    found = {name: _read(models / f"{name}.json") for name in NETWORKS}
+    if unscored := [name for name, record in found.items() if not record["metrics"]]:
         raise CourseError(f"{', '.join(unscored)} has no scores yet: run lesson 6 first")
-    total = sum((models / name).stat().st_size for name in names)
+    if stale := [name for name, record in found.items() if record["code"] != code_of(name)]:
+        raise CourseError(f"{', '.join(stale)} was trained by other code: run lessons 3 to 6 again")
+    # Whoever runs the tiny profile without a network has this backbone alone.
+    full = settings(PROFILES["full"]) | {"backbone": "classifier"}
+    own = {name: record["settings"] for name, record in found.items()}
+    own = {name: own[name] | ({} if name == "fusion" else {"backbone": "classifier"}) for name in own}
+    if other := [name for name in own if own[name] != full]:
+        raise CourseError(
+            f"{', '.join(other)} was not trained with the settings of the full profile and the classifier "
+            "that comes with the course (BACKBONE)"
+        )
+    others = [path for path in MODELS.iterdir() if path.name not in names]
+    total = sum(path.stat().st_size for path in [*others, *(models / name for name in names)])
     if total > MOST_BYTES:
         raise CourseError(f"the networks take {total / 1e6:.0f} MB, more than {MOST_BYTES / 1e6:.0f}")
-    kept = [Path(shutil.copyfile(models / name, MODELS / name)) for name in names]
     page = README.read_text(encoding="utf-8")
     start, end = (page.index(mark) for mark in MARKS)
+    kept = [Path(shutil.copyfile(models / name, MODELS / name)) for name in names]
     README.write_text(f"{page[: start + len(MARKS[0])]}\n{table()}{page[end:]}", encoding="utf-8")
     return kept
 
@@ -289,6 +309,65 @@ def table() -> str:
         ]
         lines.append(f"| {title} | {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"
+
+
+def describe(name: str) -> str:
+    """Say in a few lines how a recorded network was made.
+
+    Parameters
+    ----------
+    name : str
+        A network that comes with the course.
+
+    Returns
+    -------
+    str
+        Three lines: when and at which commit; on what; for how long and by what.
+    """
+    record = read(name)
+    counts = record["photographs"]
+    backend, versions = record["backend"], record["versions"]
+    return (
+        f"{name}, recorded on {record['date']} at commit {record['commit']}, seed {record['seed']}\n"
+        f"{counts['train']:,} photographs of {record['data_set']}, in the end at {record['resolution']} px; "
+        f"{record['epochs']:,} epochs, {record['parameters']:,} weights\n"
+        f"{record['minutes']:.1f} minutes on {record['device']}; "
+        f"Keras {versions['keras']} on {backend} {versions[backend]}"
+    )
+
+
+def color(name: str, lesson: Lesson) -> np.ndarray:
+    """Color a lesson's test photographs with a recorded network.
+
+    Parameters
+    ----------
+    name : str
+        A network that comes with the course, a key of `NETWORKS`.
+    lesson : Lesson
+        Says which photographs, and at which size they are shown.
+
+    Returns
+    -------
+    ndarray
+        (n, test_size, test_size, 3) uint8. The network sees the photographs at the size that it was
+        trained at, and gets embeddings of the backbone that it was trained with.
+
+    Raises
+    ------
+    CourseError
+        If there is no such network, or its backbone cannot be had.
+    """
+    record = read(name)
+    network = networks.load(MODELS / f"{name}.keras")
+    seen, shown = (
+        photographs.load(lesson.photos, size).test.colored(lesson.test_photos)
+        for size in (record["resolution"], lesson.test_size)
+    )
+    L, _ = normalize(rgb_to_lab(seen.rgb))
+    if len(network.inputs) == 1:
+        return networks.color(network, L, shown.rgb)
+    backbone = embeddings.load_backbone(record["settings"]["backbone"])
+    return networks.color(network, [L, embeddings.embed(seen, backbone)], shown.rgb)
 
 
 def settings(lesson: Profile) -> dict[str, object]:

@@ -172,7 +172,8 @@ def run(planned: Plan, cell_minutes: float = 600) -> list[Result]:
     """Run the lessons one after the other, and stop at the first that fails.
 
     Writes, for each lesson, the executed notebook and a page of it, and for all
-    of them `summary.json`; prints a table. What ran before a failure is kept,
+    of them `summary.json`, in which lessons that ran earlier with the same
+    profile and seed stay; prints a table. What ran before a failure is kept,
     the failing notebook as far as it came included.
 
     Parameters
@@ -200,14 +201,7 @@ def run(planned: Plan, cell_minutes: float = 600) -> list[Result]:
                 output = planned.out / lesson.name
                 results.append(run_lesson(lesson, output, parameters, cell_minutes, bar))
     finally:
-        summary = {
-            "profile": planned.profile,
-            "seed": planned.seed,
-            "lessons": [asdict(result) for result in results],
-        }
-        (planned.out / "summary.json").write_text(
-            json.dumps(summary, indent=1, ensure_ascii=False) + "\n", "utf-8"
-        )
+        _summarize(planned, results)
         print(_table(results, planned.out), end="")
     return results
 
@@ -332,6 +326,22 @@ def _progress(lessons: Sequence[Path] | Mapping[Path, object]) -> tqdm:
     cells = [cell for lesson in lessons for cell in nbformat.read(lesson, as_version=4).cells]
     total = sum(cell.cell_type == "code" and bool(cell.source.strip()) for cell in cells)
     return tqdm(total=total, unit="cell", dynamic_ncols=True)
+
+
+def _summarize(planned: Plan, results: Sequence[Result]) -> None:
+    """Write `summary.json`: these lessons, and what earlier runs said of others with the same settings."""
+    path = planned.out / "summary.json"
+    settings = {"profile": planned.profile, "seed": planned.seed}
+    lessons = {}
+    try:
+        earlier = json.loads(path.read_text("utf-8"))
+        if all(earlier[name] == value for name, value in settings.items()):
+            lessons = {lesson["notebook"]: lesson for lesson in earlier["lessons"]}
+    except (OSError, ValueError, KeyError, TypeError):  # there is none, or not one of ours
+        pass
+    lessons |= {result.notebook: asdict(result) for result in results}
+    summary = settings | {"lessons": [lessons[notebook] for notebook in sorted(lessons)]}
+    path.write_text(json.dumps(summary, indent=1, ensure_ascii=False) + "\n", "utf-8")
 
 
 def _strip(notebook: NotebookNode) -> None:

@@ -31,6 +31,8 @@ class Training(keras.callbacks.Callback):
     minutes, and the learning rate falls along a cosine from the optimizer's own
     to 0 by the clock (Loshchilov & Hutter 2017).
 
+    Early stopping may end a size before its time; the next one then has the rest.
+
     When the loop is done, the network and its record are in the run's folder. A
     training by the clock that finds both there, made by the same code with the
     same settings on the same photographs, loads the weights and has no turn left:

@@ -14,6 +14,7 @@ import pytest
 
 from helpers import profiles
 from helpers.backend import keras
+from helpers.lab import denormalize, lab_to_rgb, normalize, rgb_to_lab
 from helpers.places import NOTEBOOKS
 
 ops = keras.ops
@@ -236,6 +237,26 @@ def test_each_loss_moves_its_own_network_and_not_the_other(keep):
     assert generator == keep[0] * of_generator
     assert discriminator == keep[1] * of_discriminator
     assert of_generator > 5 < of_discriminator
+
+
+def test_the_rgb_form_trains_on_the_whole_photograph():
+    code = lesson_code("05_dcgan", GAN + " to_rgb", SEED=0, denormalize=denormalize, lab_to_rgb=lab_to_rgb)
+    generator = code["build_generator"](4, 3, channels=3, name="dcgan_rgb")
+    discriminator = code["build_discriminator"](4, channels=3)
+    assert generator.name == "dcgan_rgb"
+    L, ab = normalize(rgb_to_lab(np.random.default_rng(0).random((2, 32, 32, 3), np.float32)))
+    L, ab = ops.convert_to_tensor(L), ops.convert_to_tensor(ab)
+    target = ops.convert_to_numpy(code["to_rgb"](L, ab))
+    assert target.shape == (2, 32, 32, 3)
+    np.testing.assert_allclose(
+        (target + 1) / 2, np.random.default_rng(0).random((2, 32, 32, 3), np.float32), atol=1e-3
+    )
+    gan = code["DCGAN"](generator, discriminator, target=code["to_rgb"])
+    gan.compile(keras.optimizers.Adam(2e-4, beta_1=0.5))
+    before = arrays(generator), arrays(discriminator)
+    assert np.isfinite(gan.train_on_batch(L, ab))
+    assert moved(generator, before[0]) == len(before[0])
+    assert moved(discriminator, before[1]) == len(before[1])
 
 
 def test_without_the_stopped_gradients_the_check_above_would_fail():

@@ -51,6 +51,46 @@ def test_a_saved_network_predicts_as_before(trained, L, tmp_path):
     assert np.abs(before).max() > 0.01
     np.testing.assert_allclose(after, before, atol=1e-6)
     assert loaded.name == "small"
+    assert [file.name for file in path.parent.iterdir()] == ["small.keras"]
+
+
+def test_saving_rounds_the_weights_to_half_precision(L, tmp_path):
+    network = build()
+    exact, before = network.get_weights(), network.predict(L, verbose=0)
+    networks.save(network, tmp_path / "small.keras")
+    for rounded, weight in zip(network.get_weights(), exact, strict=True):
+        np.testing.assert_array_equal(rounded, weight.astype(np.float16).astype(np.float32))
+    assert any(
+        (rounded != weight).any() for rounded, weight in zip(network.get_weights(), exact, strict=True)
+    )
+    np.testing.assert_allclose(network.predict(L, verbose=0), before, atol=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("value", "rounded"),
+    [
+        (-1.5, -1.5),
+        (1 + 2**-11, 1),  # a tie goes to the even number
+        (1 + 3 * 2**-11, 1 + 2**-9),
+        (1 + 1.1 * 2**-11, 1 + 2**-10),
+        (2 - 2**-12, 2),
+        (0, 0),
+        (np.inf, np.inf),
+        (3 * 2**-140, 3 * 2**-140),  # out of the range of half precision
+        (2**100 * (1 + 2**-20), 2**100),
+    ],
+)
+def test_weights_are_rounded_to_the_nearest_of_eleven_bits(value, rounded):
+    for sign in (1, -1):
+        given = networks._half(np.array([sign * value], np.float32))
+        assert (given.dtype, given[0]) == (np.float32, sign * rounded)
+
+
+def test_the_file_is_little_more_than_half_as_large(tmp_path):
+    L = keras.Input((None, None, 1))
+    network = keras.Model(L, layers.Conv2D(2, 3)(layers.Conv2D(256, 3)(layers.Conv2D(256, 3)(L))))
+    networks.save(network, tmp_path / "large.keras")
+    assert (tmp_path / "large.keras").stat().st_size < 0.62 * 4 * network.count_params()
 
 
 def test_the_file_holds_no_optimizer_and_the_network_keeps_its_own(trained, tmp_path):
@@ -131,10 +171,28 @@ def test_coloring_is_in_inference_mode(trained, L):
     assert np.abs(noisy[0] - noisy[1]).max() > 0.01
 
 
-def test_the_batch_size_changes_nothing(trained, L):
-    rgb = np.full((3, 16, 16, 3), 128, np.uint8)
-    whole, by_two = (networks.color(trained, L, rgb, batch_size=size) for size in (16, 2))
-    assert np.abs(whole.astype(int) - by_two).max() <= 1
+@pytest.mark.parametrize("batch_size", [1, 2, 16])
+def test_the_batch_size_changes_nothing(trained, L, batch_size):
+    ab = networks.predict_ab(trained, L, batch_size)
+    assert ab.shape == (3, 16, 16, 2)
+    np.testing.assert_allclose(ab, 128 * trained.predict(L, verbose=0), atol=1e-3)
+
+
+def test_of_a_network_that_gives_rgb_the_ab_is_taken(L):
+    inputs = keras.Input((None, None, 1))
+    rgb = layers.Conv2D(3, 1, kernel_initializer="zeros")
+    network = keras.Model(inputs, rgb(inputs))
+    rgb.bias.assign([0.5, -0.25, 0.0])
+    level = np.array([0.75, 0.375, 0.5], np.float32)
+    expected = rgb_to_lab(level)[1:]
+    np.testing.assert_allclose(
+        networks.predict_ab(network, L), np.broadcast_to(expected, (3, 16, 16, 2)), atol=1e-3
+    )
+    photographs = np.full((3, 32, 32, 3), 128, np.uint8)
+    colored = rgb_to_lab(networks.color(network, L, photographs))
+    np.testing.assert_allclose(colored[..., 1:].mean((0, 1, 2)), expected, atol=1)
+    # Its own lightness is not: that of the photograph stays.
+    np.testing.assert_allclose(colored[..., 0], rgb_to_lab(photographs)[..., 0], atol=0.5)
 
 
 def test_a_fusion_network_takes_its_two_inputs(L):

@@ -135,6 +135,32 @@ def test_splits_are_views_and_read_only(album, tmp_path):
     assert "mmap" in type(base).__name__
 
 
+def test_the_first_with_color_leave_out_the_grey(tmp_path):
+    for folder in ("train", "val"):
+        (tmp_path / "source" / folder).mkdir(parents=True)
+        for number in range(8):
+            picture = scene(number + 10 * (folder == "val"))
+            grey = folder == "val" and number % 2
+            (picture.convert("L") if grey else picture).save(tmp_path / "source" / folder / f"{number}.png")
+    test = load(tmp_path / "source", 16, cache=tmp_path / "cache").test
+    assert (test.chroma <= 5).sum() == 4
+    for most, wanted in ((3, 3), (100, 4)):
+        rows = [row for row in range(len(test)) if test.chroma[row] > 5][:wanted]
+        colored = test.colored(most)
+        assert colored.names == [test.names[row] for row in rows]
+        np.testing.assert_array_equal(colored.rgb, test.rgb[rows])
+        np.testing.assert_array_equal(colored.colorfulness, test.colorfulness[rows])
+        assert colored.key == test.key
+    assert len(test.colored(0)) == 0
+
+
+def test_where_all_have_color_nothing_is_copied(album, tmp_path):
+    train = load(album, 16, cache=tmp_path).train
+    assert train.colored(1000).names == train.names
+    assert np.shares_memory(train.colored(5).rgb, train.rgb)
+    assert train.colored(5).names == train.names[:5]
+
+
 def test_the_split_does_not_depend_on_size_name_or_company(album, tmp_path):
     splits = dict(zip((p := load(album, 32, cache=tmp_path)).names, p.splits, strict=True))
     larger = load(album, 64, cache=tmp_path)

@@ -50,6 +50,8 @@ def test_an_override_replaces_a_setting_and_none_leaves_it(seeds):
     tiny = profiles.PROFILES["tiny"]
     lesson = profiles.begin("tiny", 0, epochs=3, photos=None, width=1.0)
     assert (lesson.epochs, lesson.photos, lesson.width) == (3, tiny.photos, 1.0)
+    minutes = profiles.begin("tiny", 0, minutes=30).minutes
+    assert (minutes, type(minutes)) == (30.0, float)  # a whole number is a number
     assert profiles.PROFILES["tiny"] == tiny
 
 
@@ -83,6 +85,10 @@ def test_without_a_folder_the_run_is_named_after_its_profile(seeds):
         ({"epochs": True}, r"epochs is True; it must be a whole number"),
         ({"width": -0.5}, r"width is -0.5; it must be a number above 0"),
         ({"photos": 3}, r"photos is 3; it must be text"),
+        ({"flips": "left-right"}, r"flips is 'left-right'; it must be a tuple of names"),
+        ({"minutes": 0}, r"minutes is 0\.0; it must be a number above 0"),
+        ({"minutes": True}, r"minutes is True; it must be a number above 0"),
+        ({"minutes": "long"}, r"minutes is 'long'; it must be a number above 0"),
         ({"seed": -1}, r"SEED is -1; it must be a whole number from 0"),
         ({"seed": 1.5}, r"SEED is 1\.5; it must"),
         ({"seed": "0"}, r"SEED is '0'; it must"),
@@ -114,7 +120,9 @@ def test_every_setting_is_documented(kind):
 
 def test_the_networks_take_the_sizes_of_every_profile():
     for profile in profiles.PROFILES.values():
-        assert profile.size % 8 == 0
+        assert profile.size % 8 == profile.first_size % 8 == 0
+        assert profile.first_size <= profile.size
+        assert profile.first_share < 1 or profile.first_size == profile.size
 
 
 def test_every_lesson_begins_with_a_profile_that_exists():

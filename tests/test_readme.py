@@ -4,6 +4,7 @@ import re
 
 import nbformat
 
+from helpers import records
 from helpers.places import NOTEBOOKS, ROOT
 from helpers.run import find_lessons, gallery
 
@@ -19,6 +20,28 @@ def test_its_picture_is_the_gallery_of_the_committed_lesson():
 
 def test_a_lesson_without_a_gallery_gives_no_picture():
     assert gallery(nbformat.read(NOTEBOOKS / "01_data_download.ipynb", as_version=4)) == b""
+
+
+def test_its_table_is_that_of_the_records():
+    start, end = (README.index(mark) for mark in records.MARKS)
+    assert README[start + len(records.MARKS[0]) : end] == f"\n{records.table()}"
+
+
+def test_lesson_6_shows_the_same_table():
+    lesson = nbformat.read(NOTEBOOKS / "06_results_gallery.ipynb", as_version=4)
+    shown = [
+        out.data.get("text/markdown")
+        for cell in lesson.cells
+        for out in cell.get("outputs", [])
+        if "data" in out
+    ]
+    assert records.table() in shown
+
+
+def test_it_says_how_many_photographs_the_recorded_networks_saw():
+    for record in (records.read(name) for name in records.NETWORKS if name != "memorize"):
+        assert f"{record['photographs']['train']:,} photographs" in README
+    assert f"on {records.read('trivial')['test_photographs']:,} others" in README
 
 
 def test_it_names_every_lesson_and_no_other():

@@ -175,6 +175,24 @@ def test_a_run_leaves_notebooks_pages_a_summary_and_a_table(folder, tmp_path, ca
     assert "100%" in said.err
 
 
+def test_the_summary_keeps_lessons_that_ran_before(folder, tmp_path):
+    write_lesson(folder / "01_one.ipynb", *CLEAN)
+    write_lesson(folder / "02_two.ipynb")
+    path = tmp_path / "out" / "summary.json"
+
+    def summary(*words):
+        assert main("run", "--out", "out", *words) == 0
+        return {lesson["notebook"][:2]: lesson for lesson in json.loads(path.read_text("utf-8"))["lessons"]}
+
+    two = summary("--only", "02")
+    both = summary("--only", "01")
+    assert list(both) == ["01", "02"]
+    assert both["02"] == two["02"]
+    assert list(summary("--only", "01", "--seed", "1")) == ["01"]  # another seed, another run
+    path.write_text("not JSON")
+    assert list(summary("--only", "02")) == ["02"]
+
+
 def test_lessons_run_in_their_folder_each_in_a_new_kernel(folder, tmp_path):
     write_lesson(folder / "01_one.ipynb", "import os\nmine = 1\nprint(os.getcwd())")
     write_lesson(folder / "02_two.ipynb", "print('mine' in globals())")
