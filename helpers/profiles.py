@@ -49,6 +49,8 @@ class Profile:
         The same for the generator and discriminator (lesson 5).
     gan_filters : int
         Filters of the generator's and the discriminator's first layer (lesson 5).
+    gan_distance : float
+        Weight of the mean absolute error in the generator's loss (lesson 5); the story's is 100.
     backbone : str
         The pretrained network whose embedding lesson 4 reads.
     """
@@ -68,6 +70,7 @@ class Profile:
     epochs: int
     gan_epochs: int
     gan_filters: int
+    gan_distance: float
     backbone: str
 
 
@@ -88,6 +91,7 @@ PROFILES = {
         epochs=60,
         gan_epochs=150,
         gan_filters=16,
+        gan_distance=100.0,
         backbone="classifier",
     ),
     "full": Profile(
@@ -106,6 +110,7 @@ PROFILES = {
         epochs=1000,
         gan_epochs=1000,
         gan_filters=32,
+        gan_distance=400.0,
         backbone="inception_resnet_v2",
     ),
 }

@@ -206,12 +206,11 @@ def finished(lesson: Lesson, network: keras.Model) -> dict | None:
     record = _read(path)
     same = {
         "code": code_of(network.name),
-        "settings": settings(lesson),
         "seed": lesson.seed,
         "checksum": photographs.load(lesson.photos, lesson.size).checksum,
         "parameters": network.count_params(),
     }
-    if any(record.get(key) != value for key, value in same.items()):
+    if any(record.get(key) != value for key, value in same.items()) or not _has(settings(lesson), record):
         return None
     print(f"{network.name} is that of an earlier run: remove {path.name} from the run's folder to train anew")
     return record
@@ -269,11 +268,11 @@ def keep(models: Path) -> list[Path]:
         raise CourseError(f"{', '.join(unscored)} has no scores yet: run lesson 6 first")
     if stale := [name for name, record in found.items() if record["code"] != code_of(name)]:
         raise CourseError(f"{', '.join(stale)} was trained by other code: run lessons 3 to 6 again")
-    # Whoever runs the tiny profile without a network has this backbone alone.
-    full = settings(PROFILES["full"]) | {"backbone": "classifier"}
-    own = {name: record["settings"] for name, record in found.items()}
-    own = {name: own[name] | ({} if name == "fusion" else {"backbone": "classifier"}) for name in own}
-    if other := [name for name in own if own[name] != full]:
+    # Fusion alone reads the backbone, and whoever is without a network has the course's own.
+    full = settings(PROFILES["full"])
+    wanted = {name: full | {"backbone": record["settings"]["backbone"]} for name, record in found.items()}
+    wanted["fusion"]["backbone"] = "classifier"
+    if other := [name for name, record in found.items() if not _has(wanted[name], record)]:
         raise CourseError(
             f"{', '.join(other)} was not trained with the settings of the full profile and the classifier "
             "that comes with the course (BACKBONE)"
@@ -385,6 +384,11 @@ def settings(lesson: Profile) -> dict[str, object]:
     """
     names = [name for name in Profile.__dataclass_fields__ if name != "photos"]
     return json.loads(json.dumps({name: getattr(lesson, name) for name in names}))
+
+
+def _has(now: Mapping[str, object], record: Mapping[str, Mapping]) -> bool:
+    """Tell whether settings are those of a record; one that is younger than the record decided nothing."""
+    return all(now.get(key) == value for key, value in record["settings"].items())
 
 
 def code_of(name: str) -> str:

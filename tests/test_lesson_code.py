@@ -205,7 +205,7 @@ FAKES = ("ops.stop_gradient(predicted)", "predicted")
 
 def pair_of(replace=(), side=32):
     """The lesson's definitions, with a small generator and discriminator, and a batch of noise."""
-    code = lesson_code("05_dcgan", GAN, replace, SEED=0)
+    code = lesson_code("05_dcgan", GAN, replace, SEED=0, lesson=profiles.PROFILES["tiny"])
     generator = code["build_generator"](4, int(np.log2(side)) - 2)
     discriminator = code["build_discriminator"](4)
     batch = noise(2, side, side, 1), noise(2, side, side, 2, low=-0.5)
@@ -240,7 +240,8 @@ def test_each_loss_moves_its_own_network_and_not_the_other(keep):
 
 
 def test_the_rgb_form_trains_on_the_whole_photograph():
-    code = lesson_code("05_dcgan", GAN + " to_rgb", SEED=0, denormalize=denormalize, lab_to_rgb=lab_to_rgb)
+    names = {"denormalize": denormalize, "lab_to_rgb": lab_to_rgb, "lesson": profiles.PROFILES["tiny"]}
+    code = lesson_code("05_dcgan", GAN + " to_rgb", SEED=0, **names)
     generator = code["build_generator"](4, 3, channels=3, name="dcgan_rgb")
     discriminator = code["build_discriminator"](4, channels=3)
     assert generator.name == "dcgan_rgb"
@@ -348,7 +349,9 @@ def test_a_logit_sees_70_by_70_pixels():
 
 
 def test_the_losses_are_what_the_lesson_says():
-    code = lesson_code("05_dcgan", "cross_entropy discriminator_loss generator_loss")
+    code = lesson_code(
+        "05_dcgan", "cross_entropy discriminator_loss generator_loss", lesson=profiles.PROFILES["tiny"]
+    )
     undecided, sure = ops.zeros((1, 6, 6, 1)), ops.full((1, 6, 6, 1), 20.0)
     discriminator_loss, generator_loss = code["discriminator_loss"], code["generator_loss"]
     assert float(discriminator_loss(undecided, undecided)) == pytest.approx(2 * np.log(2), abs=1e-5)
