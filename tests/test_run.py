@@ -473,3 +473,12 @@ def test_a_collapsed_solution_stays_inside_its_fold_on_the_page(tmp_path):
     nbformat.write(nbformat.v4.new_notebook(cells=[nbformat.v4.new_markdown_cell(solution)]), path)
     page = execute.write_page(path).read_text("utf-8")
     assert page.index("<details>") < page.index("The answer.") < page.index("</details>")
+
+
+def test_keeping_what_is_no_finished_run_is_one_line(folder, capsys):
+    assert main("keep", "nothere") == 1
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert said.err.startswith("error: ")
+    assert said.err.endswith(": run lessons 3 to 6 first\n")
+    assert said.err.count("\n") == 1
