@@ -18,7 +18,7 @@ import nbformat
 import numpy as np
 import psutil
 
-from helpers import embeddings, metrics, networks, photographs
+from helpers import embeddings, metrics, networks, photographs, transfer
 from helpers.backend import keras
 from helpers.display import COLUMNS
 from helpers.errors import CourseError
@@ -458,10 +458,8 @@ def _read(path: Path) -> dict:
 
 
 def _store(path: Path, record: Mapping[str, object]) -> None:
-    """Write beside and rename, so that a cut leaves no half record."""
-    beside = path.with_suffix(".new")
-    beside.write_text(json.dumps(record, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-    beside.replace(path)
+    with transfer.partial(path) as part:
+        part.write_text(json.dumps(record, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
 def _device() -> str:

@@ -93,7 +93,11 @@ def test_without_a_folder_the_run_is_named_after_its_profile(seeds):
         ({"seed": 1.5}, r"SEED is 1\.5; it must"),
         ({"seed": "0"}, r"SEED is '0'; it must"),
         ({"seed": True}, r"SEED is True; it must"),
-        ({"epoch": 3}, r"epoch: not a setting; the settings are .*epochs, .*gan_epochs"),
+        (
+            {"epoch": 3},
+            r"epoch: not a setting; the settings are .*epochs, "
+            r"first_share, first_size, flips, gan_distance, gan_epochs",
+        ),
         ({"epoch": None}, r"epoch: not a setting"),
     ],
 )

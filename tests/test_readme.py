@@ -46,7 +46,7 @@ def test_it_says_how_many_photographs_the_recorded_networks_saw():
 
 def test_it_names_every_lesson_and_no_other():
     named = re.findall(r"\(notebooks/(\d\d_\w+\.ipynb)\)", README)
-    assert list(dict.fromkeys(named)) == [lesson.name for lesson in find_lessons(NOTEBOOKS)]
+    assert named == [lesson.name for lesson in find_lessons(NOTEBOOKS)]
 
 
 def test_its_links_lead_somewhere():

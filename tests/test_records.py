@@ -338,8 +338,11 @@ def test_without_git_the_commit_is_unknown(monkeypatch, tmp_path):
 
 
 @pytest.mark.parametrize("name", records.CODE)
-def test_every_record_that_comes_with_the_course_is_complete_and_true(name):
-    recorded = records.read(name)
+def test_every_record_that_comes_with_the_course_is_complete_and_true(name, record):
+    recorded = json.loads((records.ROOT / "data" / "models" / f"{name}.json").read_text("utf-8"))
+    # The classifier's is older than these two.
+    younger = {"settings", "curve_step"} if name == "classifier" else set()
+    assert set(record) - {"note"} - younger <= set(recorded)
     assert recorded["minutes"] > 0
     for values in recorded["curve"].values():
         assert len(values) == -(-recorded["epochs"] // recorded.get("curve_step", 1))
@@ -376,7 +379,7 @@ def test_all_networks_had_the_same_budget_on_the_same_photographs():
     assert len({record["checksum"] for record in trained}) == 1
     assert len({(record["device"], record["backend"]) for record in trained}) == 1
     minutes = [record["minutes"] for record in trained]
-    assert max(minutes) - min(minutes) < 0.05 * max(minutes)
+    assert max(minutes) - min(minutes) < 0.02 * max(minutes)
     assert trained[0]["resolution"] >= 128
 
 
