@@ -8,8 +8,8 @@ from pathlib import Path
 
 from helpers import places
 from helpers.errors import CourseError
+from helpers.photographs.sources import SOURCES
 from helpers.profiles import PROFILES
-from helpers.sources import SOURCES
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -101,7 +101,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _run(options: argparse.Namespace) -> int:
-    from helpers import run
+    from helpers.runner import run
 
     parameters = {"PROFILE": options.profile, "SEED": options.seed}
     if options.photos is not None:
@@ -117,7 +117,7 @@ def _run(options: argparse.Namespace) -> int:
 
 
 def _refresh(options: argparse.Namespace) -> int:
-    from helpers import run
+    from helpers.runner import run
 
     try:
         lessons = run.find_lessons(places.NOTEBOOKS, options.only)
@@ -128,7 +128,7 @@ def _refresh(options: argparse.Namespace) -> int:
 
 
 def _fetch(options: argparse.Namespace) -> int:
-    from helpers.download import fetch
+    from helpers.photographs.download import fetch
 
     print(fetch(options.name, options.to))
     return 0

@@ -21,9 +21,10 @@ import numpy as np
 import skimage
 from skimage import exposure
 
-from helpers import lab, transfer
+from helpers import lab
 from helpers.errors import CourseError
 from helpers.lab import ROUNDING, rgb_to_lab
+from helpers.photographs import transfer
 from helpers.places import CACHE
 
 FLIPS = ("left-right", "upside-down")

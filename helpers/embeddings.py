@@ -13,11 +13,11 @@ from pathlib import Path
 
 import numpy as np
 
-from helpers import lab, transfer
+from helpers import lab
 from helpers.backend import keras
 from helpers.errors import CourseError
 from helpers.lab import denormalize, lab_to_rgb, normalize, rgb_to_lab
-from helpers.photographs import Photographs
+from helpers.photographs import Photographs, transfer
 from helpers.places import CACHE, MODELS
 
 

@@ -18,13 +18,13 @@ import nbformat
 import numpy as np
 import psutil
 
-from helpers import embeddings, metrics, networks, photographs, transfer
+from helpers import embeddings, metrics, networks, photographs
 from helpers.backend import keras
 from helpers.display import COLUMNS
 from helpers.errors import CourseError
-from helpers.hygiene import SPLITS
 from helpers.lab import normalize, rgb_to_lab
-from helpers.photographs import Photographs
+from helpers.photographs import Photographs, transfer
+from helpers.photographs.hygiene import SPLITS
 from helpers.places import MODELS, NOTEBOOKS, ROOT
 from helpers.profiles import PROFILES, Lesson, Profile
 
@@ -435,7 +435,7 @@ def digest(rooms: Sequence[str], cells: Sequence[str] = ()) -> str:
         Sixteen hexadecimal digits. Comments, docstrings, blank lines and the wording of errors
         do not count.
     """
-    texts = [(ROOT / "helpers" / f"{room}.py").read_text(encoding="utf-8") for room in rooms]
+    texts = [(next((ROOT / "helpers").rglob(f"{room}.py"))).read_text(encoding="utf-8") for room in rooms]
     return hashlib.sha256("\n\n".join(map(_essence, [*texts, *cells])).encode()).hexdigest()[:16]
 
 

@@ -8,8 +8,8 @@ import zipfile
 
 import pytest
 
-from helpers import archives
 from helpers.errors import CourseError
+from helpers.photographs import archives
 
 FILES = {"train/a/1.jpg": b"one", "train/b/Grüße 東京.jpg": b"two", "val/3": b""}
 

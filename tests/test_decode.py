@@ -10,9 +10,9 @@ import pytest
 import tifffile
 from PIL import Image, ImageChops, ImageCms
 
-from helpers import decode
-from helpers.decode import DecodeError, open_picture, square
 from helpers.errors import CourseError
+from helpers.photographs import decode
+from helpers.photographs.decode import DecodeError, open_picture, square
 
 RED, GREEN, BLUE, YELLOW = (200, 40, 30), (30, 160, 60), (40, 60, 190), (230, 220, 40)
 

@@ -20,12 +20,11 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from helpers import sources, transfer, unsplash
-from helpers.download import fetch
 from helpers.errors import CourseError
-from helpers.photographs import load
+from helpers.photographs import load, sources, transfer, unsplash
+from helpers.photographs.download import fetch
+from helpers.photographs.transfer import Patience, download
 from helpers.places import SAMPLE
-from helpers.transfer import Patience, download
 
 PATIENCE = Patience(seconds=0.3, tries=3, pause=0.001)
 LARGE = Path(os.environ.get("LARGE_ARCHIVE", ""))  # any archive of more than 100 MB
@@ -336,7 +335,7 @@ def test_a_source_is_loaded_by_its_name(server, tmp_path, monkeypatch):
     content = packed.getvalue()
     url, sha256 = server.put("flowers.tgz", content), hashlib.sha256(content).hexdigest()
     catalogue(monkeypatch, "flowers", url=url, bytes=len(content), sha256=sha256)
-    monkeypatch.setattr("helpers.download.DOWNLOADS", tmp_path / "downloads")
+    monkeypatch.setattr("helpers.photographs.download.DOWNLOADS", tmp_path / "downloads")
     for _ in range(2):
         photographs = load("flowers", 32, cache=tmp_path / "cache")
     assert photographs.name == "flowers"

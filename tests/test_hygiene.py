@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from PIL import Image, ImageEnhance
 from skimage.color import rgb2lab
 
-from helpers import hygiene
-from helpers.decode import open_picture, square
-from helpers.hygiene import look, near, split_by_content, split_by_folder
+from helpers.photographs import hygiene
+from helpers.photographs.decode import open_picture, square
+from helpers.photographs.hygiene import look, near, split_by_content, split_by_folder
 from helpers.places import SAMPLE
 
 SHA256 = st.integers(0, 10**6).map(lambda number: hashlib.sha256(str(number).encode()).hexdigest())

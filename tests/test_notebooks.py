@@ -8,8 +8,8 @@ import re
 import gates
 import pytest
 
-from helpers import run
 from helpers.places import NOTEBOOKS, ROOT
+from helpers.runner import run
 
 OFFLINE = str(ROOT / "tests" / "offline")
 SEED = 1  # the committed notebooks have 0

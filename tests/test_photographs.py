@@ -18,12 +18,12 @@ from PIL import Image
 from test_archives import write_tar, write_zip
 from test_download import Terminal
 
-from helpers import augment, prepare, sources, transfer
+from helpers import augment
 from helpers import photographs as room
-from helpers.decode import decode
 from helpers.errors import CourseError
-from helpers.hygiene import SPLITS
-from helpers.photographs import load
+from helpers.photographs import load, prepare, sources, transfer
+from helpers.photographs.decode import decode
+from helpers.photographs.hygiene import SPLITS
 from helpers.places import ROOT, SAMPLE
 
 

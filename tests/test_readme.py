@@ -6,7 +6,7 @@ import nbformat
 
 from helpers import records
 from helpers.places import NOTEBOOKS, ROOT
-from helpers.run import find_lessons, gallery
+from helpers.runner.run import find_lessons, gallery
 
 README = (ROOT / "README.md").read_text("utf-8")
 

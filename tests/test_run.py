@@ -14,8 +14,9 @@ import pytest
 from conftest import CLEAN, PARAMETERS, write_lesson
 
 import helpers.__main__
-from helpers import execute, places, run
+from helpers import places
 from helpers.errors import CourseError
+from helpers.runner import execute, run
 
 OFFLINE = str(Path(__file__).parent / "offline")
 WIDGET = (
@@ -445,7 +446,7 @@ def test_fetch_prints_where_the_photographs_are(monkeypatch, tmp_path, capsys):
         asked.append((name, to))
         return tmp_path / "flowers.tgz"
 
-    monkeypatch.setitem(sys.modules, "helpers.download", SimpleNamespace(fetch=fetch))
+    monkeypatch.setitem(sys.modules, "helpers.photographs.download", SimpleNamespace(fetch=fetch))
     assert main("fetch", "flowers", "--to", tmp_path) == 0
     assert asked == [("flowers", tmp_path)]
     assert capsys.readouterr().out == f"{tmp_path / 'flowers.tgz'}\n"
@@ -455,7 +456,7 @@ def test_a_failing_fetch_is_one_line(monkeypatch, capsys):
     def fetch(name, to):
         raise CourseError("the server does not answer; try again")
 
-    monkeypatch.setitem(sys.modules, "helpers.download", SimpleNamespace(fetch=fetch))
+    monkeypatch.setitem(sys.modules, "helpers.photographs.download", SimpleNamespace(fetch=fetch))
     assert main("fetch", "flowers") == 1
     assert capsys.readouterr().err == "error: the server does not answer; try again\n"
 

@@ -4,8 +4,8 @@ import re
 
 import pytest
 
-from helpers import sources
 from helpers.errors import CourseError
+from helpers.photographs import sources
 from helpers.places import DATA
 
 README = DATA / "README.md"

@@ -17,8 +17,8 @@ from tqdm import tqdm
 
 from helpers import profiles
 from helpers.errors import CourseError
-from helpers.execute import PeakMemory, execute, headline, write_page
-from helpers.sources import SOURCES
+from helpers.photographs.sources import SOURCES
+from helpers.runner.execute import PeakMemory, execute, headline, write_page
 
 
 @dataclass(frozen=True)

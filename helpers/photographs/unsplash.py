@@ -14,9 +14,9 @@ from urllib.parse import urlsplit
 
 import requests
 
-from helpers import decode, transfer
 from helpers.errors import CourseError
-from helpers.transfer import Patience
+from helpers.photographs import decode, transfer
+from helpers.photographs.transfer import Patience
 
 CUT = "?w=256&h=256&fit=crop&fm=jpg&q=85"
 _HOPELESS = 25

@@ -29,7 +29,7 @@ LEAST_SCALE = 512
 # Pillow raises above twice this number of pixels; between the two it only warns.
 Image.MAX_IMAGE_PIXELS = MOST_PIXELS // 2
 # Odd metadata is no fault of the reader's: a picture decodes, or it is named with the reason.
-warnings.filterwarnings("ignore", module=r"PIL\.|helpers\.decode")
+warnings.filterwarnings("ignore", module=r"PIL\.|helpers\.photographs\.decode")
 
 _SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB"))
 _MODE_OF_SPACE = {"GRAY": "L", "RGB": "RGB", "CMYK": "CMYK", "Lab": "LAB"}

@@ -1,6 +1,6 @@
 """Photographs of any source as one read-only array, with a split that never moves.
 
-A source is decoded once for each size (`helpers.prepare`) and kept under
+A source is decoded once for each size (`helpers.photographs.prepare`) and kept under
 `data/cache`: an array that is mapped into memory, and a record of what is in it.
 """
 
@@ -15,9 +15,10 @@ from pathlib import Path
 import numpy as np
 from PIL import __version__ as pillow_version
 
-from helpers import archives, decode, download, hygiene, lab, prepare, sources
+from helpers import lab
 from helpers.errors import CourseError
-from helpers.hygiene import SPLITS
+from helpers.photographs import archives, decode, download, hygiene, prepare, sources
+from helpers.photographs.hygiene import SPLITS
 from helpers.places import CACHE
 
 _PER_PHOTOGRAPH = ("rgb", "names", "labels", "credits", "splits", "chroma", "colorfulness")
@@ -159,7 +160,7 @@ def load(source: str | Path = "sample", size: int = 96, cache: str | Path | None
     """Open the photographs of a source at a size, and prepare them first if that was not done yet.
 
     The middle square of each is taken and resized with antialiasing. Grey photographs are set aside
-    from train; duplicates never straddle two splits (`helpers.hygiene` has the rules).
+    from train; duplicates never straddle two splits (`helpers.photographs.hygiene` has the rules).
 
     Parameters
     ----------

@@ -21,9 +21,9 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 
-from helpers import archives, decode, hygiene, sources, transfer
 from helpers.errors import CourseError
-from helpers.hygiene import SPLITS
+from helpers.photographs import archives, decode, hygiene, sources, transfer
+from helpers.photographs.hygiene import SPLITS
 
 _NOTES = ("split.csv", "ATTRIBUTION.csv", "LICENSE.txt")
 _BATCH = 32

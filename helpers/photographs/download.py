@@ -5,11 +5,11 @@ import shutil
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from helpers import sources, transfer, unsplash
 from helpers.errors import CourseError
+from helpers.photographs import sources, transfer, unsplash
+from helpers.photographs.sources import Source
+from helpers.photographs.transfer import Patience
 from helpers.places import DOWNLOADS, SAMPLE
-from helpers.sources import Source
-from helpers.transfer import Patience
 
 
 def fetch(name: str, to: str | Path | None = None, patience: Patience | None = None) -> Path:
@@ -21,7 +21,7 @@ def fetch(name: str, to: str | Path | None = None, patience: Patience | None = N
     Parameters
     ----------
     name : str
-        A name of the catalogue (`helpers.sources.SOURCES`).
+        A name of the catalogue (`helpers.photographs.sources.SOURCES`).
     to : path, optional
         The folder to put it into; `data/downloads` unless told.
     patience : Patience, optional
