@@ -2,7 +2,6 @@
 
 import glob
 import hashlib
-import os
 import shutil
 import time
 import uuid
@@ -125,10 +124,7 @@ def _rename(part: Path, target: Path) -> None:
     for pause in (0, 0.1, 0.3, 0.6):
         time.sleep(pause)
         try:
-            if part.is_dir():
-                os.rename(part, target)
-            else:
-                part.replace(target)
+            part.replace(target)
             return
         except OSError as error:
             made_by_another = part.is_dir() and target.is_dir()
