@@ -9,10 +9,13 @@ they fail, what was written is shown after all.
 
 import logging
 import os
+import platform
 import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+
+import psutil
 
 os.environ.setdefault("KERAS_BACKEND", "tensorflow")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -51,10 +54,10 @@ with quiet_descriptor():
 # Coloring with several networks in one lesson traces as many functions, which TensorFlow takes for a mistake.
 logging.getLogger("tensorflow").setLevel(logging.ERROR)
 
-__all__ = ["keras", "quiet_descriptor", "repeatable"]
+__all__ = ["device", "keras", "quiet_descriptor", "set_seed"]
 
 
-def repeatable(seed: int) -> None:
+def set_seed(seed: int) -> None:
     """Seed Python, NumPy and Keras, and ask for operations that repeat exactly.
 
     Parameters
@@ -72,3 +75,26 @@ def repeatable(seed: int) -> None:
         import tensorflow
 
         tensorflow.config.experimental.enable_op_determinism()
+
+
+def device() -> str:
+    """Name the processor that Keras computes on, without the machine's own name.
+
+    Returns
+    -------
+    str
+        The accelerators, or the number of processor cores that this process may use and their kind.
+    """
+    if keras.backend.backend() == "torch":  # has no `keras.distribution`
+        import torch
+
+        devices = [f"gpu:{number}" for number in range(torch.cuda.device_count())]
+    else:
+        devices = keras.distribution.list_devices()
+    accelerators = [device for device in devices if not device.lower().startswith("cpu")]
+    if accelerators:
+        return ", ".join(accelerators)
+    process = psutil.Process()
+    # Where the system can bind a process to some of its cores, only these count.
+    cores = len(process.cpu_affinity()) if hasattr(process, "cpu_affinity") else psutil.cpu_count()
+    return f"{cores} CPU core{'s' if cores > 1 else ''} ({platform.machine()})"

@@ -8,6 +8,7 @@ reader, with what was measured.
 
 import html
 import io
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import ipywidgets
@@ -18,6 +19,7 @@ from matplotlib import pyplot
 from matplotlib.figure import Figure
 
 from helpers.errors import CourseError
+from helpers.metrics import METRICS
 from helpers.photographs import Photographs
 
 # What the claims were made for, if they may fail now.
@@ -37,7 +39,7 @@ matplotlib.rcParams.update(
 )
 
 
-def show(figure: Figure, alt: str) -> None:
+def show(figure: Figure, alt: str, credits: Sequence[str] = ()) -> None:
     """Show a figure over a caption that says in words what it shows.
 
     Parameters
@@ -47,7 +49,11 @@ def show(figure: Figure, alt: str) -> None:
     alt : str
         The caption, in Markdown. It stands for the picture where the picture
         is not seen, so it must say what the picture shows, with facts that do
-        not depend on the machine. Measured values belong into the figure.
+        not depend on the machine: no name of a photograph that a trained
+        network chose. Measured values belong into the figure.
+    credits : sequence of str
+        Whom to thank, from `credits_of`. They stand folded under the caption,
+        and nbval does not compare them.
 
     Raises
     ------
@@ -58,6 +64,10 @@ def show(figure: Figure, alt: str) -> None:
         raise CourseError("a picture needs a caption that says what it shows")
     data, kind = _encode(figure)
     display(Image(data, format=kind), Markdown(f"**Figure.** {alt}"))
+    if credits:
+        items = "".join(f"<li>{_linked(credit)}</li>" for credit in credits)
+        folded = f"<details><summary>Whose photographs these are</summary><ul>{items}</ul></details>"
+        _display("Whose photographs these are: see the page.", folded)
 
 
 def play(draw: Callable[..., Figure], **controls: ipywidgets.ValueWidget) -> None:
@@ -214,18 +224,6 @@ def table(rows: Mapping[str, Mapping[str, str]], caption: str) -> None:
     )
 
 
-COLUMNS = {
-    "psnr": ("PSNR dB ↑", 1),
-    "ssim": ("SSIM ↑", 3),
-    "delta_e": ("ΔE2000 ↓", 1),
-    "colorfulness": ("colorfulness", 1),
-    "delta_cf": ("ΔCF → 0", 1),
-    "auc": ("AuC ↑", 3),
-    "ab_jsd": ("JSD of ab ↓", 2),
-    "chroma": ("chroma", 1),
-}
-
-
 def metric_table(summaries: Mapping[str, Mapping[str, Mapping[str, float]]], caption: str) -> None:
     """Show what `helpers.metrics.summarize` found, one row for each prediction.
 
@@ -241,30 +239,29 @@ def metric_table(summaries: Mapping[str, Mapping[str, Mapping[str, float]]], cap
         return f"{value['mean']:.{digits}f}\n{value['low']:.{digits}f} to {value['high']:.{digits}f}"
 
     rows = {
-        name: {title: cell(summary[metric], digits) for metric, (title, digits) in COLUMNS.items()}
-        for name, summary in summaries.items()
+        row: {metric.title: cell(summary[name], metric.digits) for name, metric in METRICS.items()}
+        for row, summary in summaries.items()
     }
     table(rows, caption)
 
 
-def credit_line(photographs: Photographs, rows: Iterable[int]) -> str:
+def credits_of(photographs: Photographs, rows: Iterable[int] | None = None) -> list[str]:
     """Name whom to thank for photographs that are shown, and their licenses.
 
     Parameters
     ----------
     photographs : Photographs
         The photographs, with their credits.
-    rows : iterable of int
-        Which of them are shown.
+    rows : iterable of int, optional
+        Which of them are shown; all if not given.
 
     Returns
     -------
-    str
-        One line for a caption; empty where no credit is known.
+    list of str
+        One for each photograph whose credit is known, for `show`.
     """
-    credits = dict.fromkeys(photographs.credits[row] for row in rows)
-    known = [credit for credit in credits if credit]
-    return f"Photographs: {'; '.join(known)}." if known else ""
+    shown = photographs.credits if rows is None else [photographs.credits[row] for row in rows]
+    return [credit for credit in dict.fromkeys(shown) if credit]
 
 
 def claim(text: str, measured: float, *, at_least: float | None = None, at_most: float | None = None) -> None:
@@ -345,6 +342,11 @@ def _encode(figure: Figure) -> tuple[bytes, str]:
     pyplot.close(figure)
     kind = min(encoded, key=lambda kind: len(encoded[kind]))
     return encoded[kind], kind
+
+
+def _linked(text: str) -> str:
+    """Escape a text for HTML, and make its web addresses links."""
+    return re.sub(r"https?://[^\s<>\"']+", r'<a href="\g<0>">\g<0></a>', html.escape(text))
 
 
 def _cell(text: str) -> str:

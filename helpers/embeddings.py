@@ -182,3 +182,29 @@ def embed(photographs: Photographs, backbone: Backbone, batch_size: int = 32) ->
     with transfer.partial(kept) as part, part.open("wb") as file:
         np.save(file, embedding)
     return embedding
+
+
+def inputs_of(network: keras.Model, seen: Photographs, backbone: str) -> np.ndarray | list[np.ndarray]:
+    """Prepare what a coloring network is given.
+
+    Parameters
+    ----------
+    network : keras.Model
+        With one input, L, or with two, L and an embedding.
+    seen : Photographs
+        The photographs, at the size that the network was trained at.
+    backbone : str
+        The pretrained network whose embedding a network with two inputs was trained with.
+
+    Returns
+    -------
+    ndarray or list of ndarray
+        L, (n, size, size, 1) float32 in 0..1; or a list of it and the embeddings, (n, d) float32.
+
+    Raises
+    ------
+    CourseError
+        If the backbone is needed and cannot be had.
+    """
+    L, _ = normalize(rgb_to_lab(seen.rgb))
+    return L if len(network.inputs) == 1 else [L, embed(seen, load_backbone(backbone))]

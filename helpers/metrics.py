@@ -1,36 +1,57 @@
-"""How good is a coloring: metrics, their uncertainty, and the trivial answers to beat.
+"""How good is a coloring: metrics, and how far to trust them.
 
 Everything is measured on 8-bit RGB, the picture that a viewer would see, and
 photograph by photograph: the intervals are bootstraps over photographs.
 """
 
-import os
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from scipy.optimize import minimize_scalar
 from scipy.special import rel_entr
 from skimage.color import deltaE_ciede2000
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
-from skimage.transform import resize
 
 from helpers import lab
+from helpers.colorings import Pictures, check_picture, scaled
 from helpers.errors import CourseError
+from helpers.threads import on_threads
 
-METRICS = (
-    "psnr",
-    "ssim",
-    "delta_e",
-    "colorfulness",
-    "delta_cf",
-    "auc",
-    "ab_jsd",
-    "chroma",
-    "true_chroma",
-)
-# The metrics that rank predictions: 1 where more is better, -1 where less is.
-BETTER = {"psnr": 1, "ssim": 1, "auc": 1, "delta_e": -1, "ab_jsd": -1}
+Measured = dict[str, np.ndarray]
+Summary = dict[str, dict[str, float]]
+
+
+@dataclass(frozen=True)
+class Metric:
+    """What a table says of a metric.
+
+    Attributes
+    ----------
+    title : str
+        Its name, with the direction in which it is better.
+    digits : int
+        Decimals that are worth printing.
+    better : int
+        1 where more is better, -1 where less is, 0 where neither ranks predictions.
+    """
+
+    title: str
+    digits: int
+    better: int = 0
+
+
+# A new metric is a row here and a line in `_measure_one`.
+METRICS = {
+    "psnr": Metric("PSNR dB ↑", 1, better=1),
+    "ssim": Metric("SSIM ↑", 3, better=1),
+    "delta_e": Metric("ΔE2000 ↓", 1, better=-1),
+    "colorfulness": Metric("colorfulness", 1),
+    "delta_cf": Metric("ΔCF → 0", 1),
+    "auc": Metric("AuC ↑", 3, better=1),
+    "ab_jsd": Metric("JSD of ab ↓", 2, better=-1),
+    "chroma": Metric("chroma", 1),
+}
 
 PSNR_OF_EQUALS = 100.0  # dB
 FARTHEST = 150  # distance in ab at which the curve of the raw accuracy ends
@@ -41,18 +62,18 @@ BIN = 10
 BINS_ASIDE = 11
 
 
-def measure(truth: Sequence[np.ndarray], predicted: Sequence[np.ndarray]) -> dict[str, np.ndarray]:
+def measure(truth: Pictures, predicted: Pictures) -> Measured:
     """Measure predictions against the true photographs, one by one.
 
     Parameters
     ----------
-    truth, predicted : uint8 array (n, height, width, 3), or sequences of uint8 arrays (height, width, 3)
+    truth, predicted : (n, height, width, 3) ndarray of uint8, or sequences of photographs
         The photographs and their colorings, in the same order. In a sequence
         the photographs may differ in size.
 
     Returns
     -------
-    dict of float64 arrays (n,), one value per photograph:
+    dict of (n,) ndarrays of float64, one value per photograph:
 
     ``psnr``
         Peak signal-to-noise ratio over RGB in dB. Capped at 100 dB, which is
@@ -74,7 +95,7 @@ def measure(truth: Sequence[np.ndarray], predicted: Sequence[np.ndarray]) -> dic
     ``chroma``, ``true_chroma``
         Mean of sqrt(a^2 + b^2) of the prediction and of the truth, CIE units.
 
-    and two float64 arrays (n, 529), ``predicted_histogram`` and
+    and two (n, 529) ndarrays of float64, ``predicted_histogram`` and
     ``true_histogram``: the share of each photograph's pixels in each ab bin of
     10 by 10 units, from which `summarize` takes ``ab_jsd``.
 
@@ -93,13 +114,11 @@ def measure(truth: Sequence[np.ndarray], predicted: Sequence[np.ndarray]) -> dic
         raise CourseError(f"{len(truth)} photographs but {len(predicted)} predictions: give one for each")
     if len(truth) == 0:
         raise CourseError("no photograph to measure: give at least one")
-    rows = _on_threads(_measure_one, range(len(truth)), truth, predicted)
+    rows = on_threads(_measure_one, range(len(truth)), truth, predicted)
     return {name: np.array([row[name] for row in rows], np.float64) for name in rows[0]}
 
 
-def summarize(
-    measured: dict[str, np.ndarray], seed: int = 0, resamples: int = 1000
-) -> dict[str, dict[str, float]]:
+def summarize(measured: Measured, seed: int = 0, resamples: int = 1000) -> Summary:
     """Average measurements over the photographs, with bootstrap 95 % intervals.
 
     Parameters
@@ -132,9 +151,25 @@ def summarize(
     return {metric: _interval(_averages(measured, metric, weights)) for metric in METRICS}
 
 
-def compare(
-    first: dict[str, np.ndarray], second: dict[str, np.ndarray], metric: str, seed: int = 0
-) -> dict[str, float]:
+def summarize_all(measured: Mapping[str, Measured], seed: int = 0) -> dict[str, Summary]:
+    """Summarize several predictions of the same photographs.
+
+    Parameters
+    ----------
+    measured : mapping of str to dict
+        Name → what `measure` returned.
+    seed : int
+        Seed of the bootstrap.
+
+    Returns
+    -------
+    dict of str to dict
+        Name → what `summarize` returns.
+    """
+    return {name: summarize(values, seed) for name, values in measured.items()}
+
+
+def compare(first: Measured, second: Measured, metric: str, seed: int = 0) -> dict[str, float]:
     """Compare two predictions of the same photographs by a paired bootstrap.
 
     Parameters
@@ -166,138 +201,7 @@ def compare(
     return _interval(_averages(first, metric, weights) - _averages(second, metric, weights))
 
 
-def recolor(rgb: np.ndarray | Sequence[np.ndarray], ab: np.ndarray | Sequence[np.ndarray]):
-    """Give photographs other colors, and keep their own lightness.
-
-    Parameters
-    ----------
-    rgb : uint8 array (height, width, 3) or (n, height, width, 3), or a sequence of photographs
-        Only the lightness L of these is used.
-    ab : float array (h, w, 2) or (n, h, w, 2), or a sequence of such
-        The colors in CIE units. Where their size differs from the
-        photograph's, they are resized bilinearly.
-
-    Returns
-    -------
-    uint8 array of the shape of `rgb`, or a list where the photographs differ in size
-        Colors that no screen can show are clipped, which moves L a little.
-
-    Raises
-    ------
-    CourseError
-        If the numbers do not match, or an array is not of the stated kind.
-    """
-    if _is_one(rgb):
-        return _recolor_one(rgb, ab)
-    if len(rgb) != len(ab):
-        raise CourseError(f"{len(rgb)} photographs but {len(ab)} arrays of ab: give one for each")
-    return _stacked(_on_threads(_recolor_one, rgb, ab))
-
-
-def grey(rgb: Sequence[np.ndarray]):
-    """Answer without any color: ab = 0 everywhere.
-
-    Parameters
-    ----------
-    rgb : uint8 array (height, width, 3) or (n, height, width, 3), or a sequence of photographs
-
-    Returns
-    -------
-    uint8 array or list of arrays
-        See `recolor`. Rounding lets a channel be off by one level in about
-        0.6 % of the pixels, so that the colorfulness is 0.1 rather than 0.
-    """
-    return mean_ab(rgb, (0, 0))
-
-
-def mean_ab(rgb: Sequence[np.ndarray], ab: Sequence[float]):
-    """Answer with one and the same color everywhere.
-
-    Parameters
-    ----------
-    rgb : uint8 array (height, width, 3) or (n, height, width, 3), or a sequence of photographs
-    ab : two floats, CIE units
-        Most often `mean_ab_of` the training photographs.
-
-    Returns
-    -------
-    uint8 array or list of arrays
-        See `recolor`.
-    """
-    pixel = np.reshape(ab, (1, 1, 2))
-    return recolor(rgb, pixel if _is_one(rgb) else [pixel] * len(rgb))
-
-
-def mean_ab_of(rgb: Sequence[np.ndarray]) -> np.ndarray:
-    """Average the color of photographs, each weighing the same.
-
-    Parameters
-    ----------
-    rgb : uint8 array (n, height, width, 3), or a sequence of photographs
-
-    Returns
-    -------
-    float64 array (2,)
-        Mean a and b, CIE units.
-
-    Raises
-    ------
-    CourseError
-        If there is no photograph, or one is not uint8 RGB.
-    """
-    if len(rgb) == 0:
-        raise CourseError("no photograph to average: give at least one")
-    return np.mean(_on_threads(lambda picture: _ab(picture).mean(axis=(0, 1), dtype=np.float64), rgb), axis=0)
-
-
-def shuffled_ab(rgb: Sequence[np.ndarray], seed: int = 0):
-    """Answer with the colors of another photograph, drawn at random.
-
-    Parameters
-    ----------
-    rgb : uint8 array (n, height, width, 3), or a sequence of photographs
-        At least two.
-    seed : int
-        Seed of the draw: a random cycle through all photographs, so that
-        none keeps its own colors and each is used once.
-
-    Returns
-    -------
-    uint8 array or list of arrays
-        See `recolor`.
-
-    Raises
-    ------
-    CourseError
-        If there are fewer than two photographs.
-    """
-    if len(rgb) < 2:
-        raise CourseError("another photograph's colors need at least two photographs")
-    cycle = np.random.default_rng(seed).permutation(len(rgb))
-    donor = np.empty_like(cycle)
-    donor[cycle] = np.roll(cycle, 1)
-    return _stacked(_on_threads(lambda picture, index: _recolor_one(picture, _ab(rgb[index])), rgb, donor))
-
-
-def scaled(rgb: Sequence[np.ndarray], ab: Sequence[np.ndarray], factor: float):
-    """Answer with a network's ab multiplied by one number.
-
-    Parameters
-    ----------
-    rgb, ab
-        As for `recolor`.
-    factor : float
-        Above 1 for more saturated colors, often from `best_scale`.
-
-    Returns
-    -------
-    uint8 array or list of arrays
-        See `recolor`.
-    """
-    return recolor(rgb, [np.asarray(one) * factor for one in ab])
-
-
-def best_scale(rgb: Sequence[np.ndarray], ab: Sequence[np.ndarray], metric: str) -> float:
+def best_scale(rgb: Pictures, ab: Sequence[np.ndarray], metric: str) -> float:
     """Find the one number to multiply a network's ab by that a metric likes best.
 
     Fit it on validation photographs, never on those of the test. The fit runs
@@ -306,9 +210,9 @@ def best_scale(rgb: Sequence[np.ndarray], ab: Sequence[np.ndarray], metric: str)
     Parameters
     ----------
     rgb, ab
-        The true photographs, and the network's ab for each, as for `recolor`.
+        The true photographs, and the network's ab for each, as for `helpers.colorings.recolor`.
     metric : str
-        One of `BETTER`. Whoever claims to beat the scaled network at a metric
+        One that has a better and a worse. Whoever claims to beat the scaled network at a metric
         fits the number to that metric.
 
     Returns
@@ -321,41 +225,20 @@ def best_scale(rgb: Sequence[np.ndarray], ab: Sequence[np.ndarray], metric: str)
     CourseError
         If the metric has no better and worse.
     """
-    if metric not in BETTER:
-        raise CourseError(f"no best number for {metric!r}: choose one of {', '.join(BETTER)}")
+    ranking = {name: metric.better for name, metric in METRICS.items() if metric.better}
+    if metric not in ranking:
+        raise CourseError(f"no best number for {metric!r}: choose one of {', '.join(ranking)}")
 
     def badness(factor: float) -> float:
         measured = measure(rgb, scaled(rgb, ab, factor))
-        return -BETTER[metric] * summarize(measured, resamples=1)[metric]["mean"]
+        return -ranking[metric] * summarize(measured, resamples=1)[metric]["mean"]
 
     return float(minimize_scalar(badness, bounds=(0, 4), method="bounded", options={"xatol": 0.01}).x)
 
 
-def _is_one(rgb: np.ndarray | Sequence[np.ndarray]) -> bool:
-    return isinstance(rgb, np.ndarray) and rgb.ndim == 3
-
-
-def _on_threads(function: Callable, *sequences: Sequence) -> list:
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        return list(pool.map(function, *sequences))
-
-
-def _checked(picture: np.ndarray, name: str = "the photograph") -> np.ndarray:
-    picture = np.asarray(picture)
-    if picture.dtype != np.uint8 or picture.ndim != 3 or picture.shape[-1] != 3:
-        raise CourseError(
-            f"{name} must be uint8 RGB of shape (height, width, 3), not {picture.dtype} {picture.shape}"
-        )
-    return picture
-
-
-def _ab(picture: np.ndarray) -> np.ndarray:
-    return lab.rgb_to_lab(_checked(picture))[..., 1:]
-
-
 def _measure_one(index: int, truth: np.ndarray, predicted: np.ndarray) -> dict[str, float | np.ndarray]:
-    truth = _checked(truth, f"photograph {index}")
-    predicted = _checked(predicted, f"prediction {index}")
+    truth = check_picture(truth, f"photograph {index}")
+    predicted = check_picture(predicted, f"prediction {index}")
     if truth.shape != predicted.shape:
         raise CourseError(f"photograph {index} is {truth.shape} but its prediction {predicted.shape}")
     if min(truth.shape[:2]) < SMALLEST_SIDE:
@@ -390,26 +273,12 @@ def _histogram(ab: np.ndarray) -> np.ndarray:
     return np.bincount((row * bins + column).ravel(), minlength=bins**2) / row.size
 
 
-def _recolor_one(rgb: np.ndarray, ab: np.ndarray) -> np.ndarray:
-    rgb, ab = _checked(rgb), np.asarray(ab, np.float32)
-    if ab.ndim != 3 or ab.shape[-1] != 2:
-        raise CourseError(f"ab must be of shape (height, width, 2), not {ab.shape}")
-    lightness = lab.rgb_to_lab(rgb)[..., :1]
-    if ab.shape[:2] != rgb.shape[:2]:
-        ab = resize(ab, rgb.shape[:2], order=1, mode="edge")
-    return lab.to_uint8(lab.lab_to_rgb(np.concatenate([lightness, ab], axis=-1)))
-
-
-def _stacked(pictures: list[np.ndarray]) -> np.ndarray | list[np.ndarray]:
-    return np.stack(pictures) if len({picture.shape for picture in pictures}) == 1 else pictures
-
-
 def interval(values: np.ndarray, seed: int = 0, resamples: int = 1000) -> dict[str, float]:
     """Average one number per photograph, with a bootstrap 95 % interval.
 
     Parameters
     ----------
-    values : array (n,), numbers or booleans
+    values : (n,) ndarray of numbers or booleans
         One for each photograph.
     seed, resamples : int
         As for `summarize`.
@@ -428,7 +297,7 @@ def _bootstrap_weights(photographs: int, seed: int, resamples: int) -> np.ndarra
     return np.vstack([alike, drawn])
 
 
-def _averages(measured: dict[str, np.ndarray], metric: str, weights: np.ndarray) -> np.ndarray:
+def _averages(measured: Measured, metric: str, weights: np.ndarray) -> np.ndarray:
     if metric != "ab_jsd":
         return weights @ measured[metric]
     truth, predicted = weights @ measured["true_histogram"], weights @ measured["predicted_histogram"]

@@ -5,10 +5,11 @@ from zipfile import ZIP_DEFLATED, ZipFile
 
 import numpy as np
 
+from helpers import files
 from helpers.backend import keras
+from helpers.colorings import recolor
 from helpers.errors import CourseError
 from helpers.lab import rgb_to_lab
-from helpers.metrics import recolor
 
 
 def save(network: keras.Model, path: Path) -> None:
@@ -26,16 +27,14 @@ def save(network: keras.Model, path: Path) -> None:
     network.set_weights([_half(array) for array in network.get_weights()])
     uncompiled = type(network).from_config(network.get_config())
     uncompiled.set_weights(network.get_weights())
-    path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_suffix(".new.keras")
-    uncompiled.save(beside)
-    with ZipFile(beside) as archive:
-        parts = {name: archive.read(name) for name in archive.namelist()}
-    # Keras stores the parts as they are. Renamed when whole, so that a cut leaves no half network.
-    with ZipFile(beside, "w", ZIP_DEFLATED) as archive:
-        for name, part in parts.items():
-            archive.writestr(name, part)
-    beside.replace(path)
+    with files.replacing(path) as part:
+        uncompiled.save(part)
+        with ZipFile(part) as archive:
+            members = {name: archive.read(name) for name in archive.namelist()}
+        # Keras stores them as they are.
+        with ZipFile(part, "w", ZIP_DEFLATED) as archive:
+            for name, content in members.items():
+                archive.writestr(name, content)
 
 
 def _half(array: np.ndarray) -> np.ndarray:

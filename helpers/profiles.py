@@ -135,6 +135,11 @@ class Lesson(Profile):
     out: Path
 
     @property
+    def sizes(self) -> dict[int, float]:
+        """Each size that a training goes through → the share of the minutes at which it is left."""
+        return {self.first_size: self.first_share, self.size: 1.0}
+
+    @property
     def models(self) -> Path:
         """The folder of the networks that this run has trained, made if missing."""
         folder = self.out / "models"
@@ -216,7 +221,7 @@ def begin(name: str, seed: int, out: str | None = None, **overrides: object) -> 
         from 0 to 2**32 - 1, or if an override is not a setting of the profile, or not of its kind.
     """
     # Keras takes seconds to load, and the command line reads the table alone.
-    from helpers.backend import keras, repeatable
+    from helpers.backend import keras, set_seed
     from helpers.display import relax_claims
 
     check(name, seed)
@@ -238,7 +243,7 @@ def begin(name: str, seed: int, out: str | None = None, **overrides: object) -> 
             raise CourseError(f"{key} is {value!r}; it must be {kind}")
     settings = dataclasses.asdict(PROFILES[name]) | given
     relax_claims("the course's own settings" if name != "tiny" or given else None)
-    repeatable(seed)
+    set_seed(seed)
     print(f"{name} profile · seed {seed} · Keras {keras.__version__} on {keras.backend.backend()}")
     return Lesson(
         **settings, name=name, seed=seed, out=Path(out) if out else folder(name, overrides.get("photos"))

@@ -11,10 +11,10 @@ from helpers.backend import quiet_descriptor
 
 TRAIN = """
 import hashlib
-from helpers.backend import keras, repeatable
+from helpers.backend import keras, set_seed
 
 for seed in (0, 0, 1):
-    repeatable(seed)
+    set_seed(seed)
     network = keras.Sequential([keras.Input((16, 16, 1)), keras.layers.Conv2D(4, 3)])
     network.add(keras.layers.Dropout(0.5))
     network.add(keras.layers.Flatten())

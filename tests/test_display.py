@@ -131,7 +131,7 @@ def test_the_table_of_metrics_shows_what_summarize_found(outputs):
         shown = outputs[-1][0]["text/html"]
         psnr = summary["psnr"]
         assert f"{psnr['mean']:.1f}<br><small>{psnr['low']:.1f} to {psnr['high']:.1f}</small>" in shown
-        assert all(title in shown for title, _ in display.COLUMNS.values())
+        assert all(metric.title in shown for metric in metrics.METRICS.values())
     (first, _), (second, _) = outputs
     assert first["text/plain"] == second["text/plain"]
     assert first["text/html"] != second["text/html"]
@@ -223,8 +223,25 @@ def test_the_picture_follows_the_controls_and_a_page_without_them_says_so(output
 
 def test_credits_are_named_once_in_the_order_of_the_photographs():
     photographs = SimpleNamespace(credits=["Ann, CC0", "", "Ben, CC BY 4.0", "Ann, CC0", "Eve"])
-    assert display.credit_line(photographs, [2, 0, 1, 3]) == "Photographs: Ben, CC BY 4.0; Ann, CC0."
-    assert display.credit_line(photographs, [1]) == ""
+    assert display.credits_of(photographs, [2, 0, 1, 3]) == ["Ben, CC BY 4.0", "Ann, CC0"]
+    assert display.credits_of(photographs) == ["Ann, CC0", "Ben, CC BY 4.0", "Eve"]
+    assert display.credits_of(photographs, [1]) == []
+
+
+def test_credits_stand_folded_under_the_caption_and_are_not_compared(outputs):
+    """Which photographs a trained network ranks first differs between machines."""
+    for credit in ("Ann <b>, CC0, https://example.org/a?b=1&c=2", "Ben"):
+        display.show(line(), "The best.", [credit])
+    (first, _), (second, _) = outputs[2], outputs[5]
+    assert first["text/plain"] == second["text/plain"]
+    assert first["text/html"].startswith("<details>")
+    assert "Ann &lt;b&gt;, CC0" in first["text/html"]
+    assert '<a href="https://example.org/a?b=1&amp;c=2">' in first["text/html"]
+
+
+def test_without_credits_nothing_stands_under_the_caption(outputs):
+    display.show(line(), "A line.", [])
+    assert len(outputs) == 2
 
 
 def test_a_plane_with_one_channel_is_shown_in_grey_from_black_to_white():

@@ -8,10 +8,10 @@ import pytest
 
 from helpers import embeddings
 from helpers.backend import keras
+from helpers.colorings import grey
 from helpers.embeddings import Backbone, embed, grey_input, load_backbone
 from helpers.errors import CourseError
 from helpers.lab import normalize, rgb_to_lab
-from helpers.metrics import grey
 from helpers.photographs import load
 
 inception = keras.applications.inception_resnet_v2

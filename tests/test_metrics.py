@@ -11,7 +11,7 @@ from scipy.spatial.distance import jensenshannon
 from skimage import color
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
-from helpers import lab, metrics
+from helpers import colorings, lab, metrics
 from helpers.errors import CourseError
 
 SAMPLE = Path(__file__).resolve().parents[1] / "data" / "sample"
@@ -33,12 +33,12 @@ def rows(photographs, true_ab):
     """The trivial predictions of the sample photographs, measured."""
     predictions = {
         "itself": photographs,
-        "grey": metrics.grey(photographs),
-        "mean_ab": metrics.mean_ab(photographs, metrics.mean_ab_of(photographs)),
-        "own_mean": metrics.recolor(photographs, true_ab.mean(axis=(1, 2), keepdims=True)),
-        "shuffled": metrics.shuffled_ab(photographs),
-        "half": metrics.scaled(photographs, true_ab, 0.5),
-        "quarter_size": metrics.recolor(photographs, true_ab.reshape(-1, 24, 4, 24, 4, 2).mean((2, 4))),
+        "grey": colorings.grey(photographs),
+        "mean_ab": colorings.one_color(photographs, colorings.mean_ab(photographs)),
+        "own_mean": colorings.recolor(photographs, true_ab.mean(axis=(1, 2), keepdims=True)),
+        "shuffled": colorings.shuffled(photographs),
+        "half": colorings.scaled(photographs, true_ab, 0.5),
+        "quarter_size": colorings.recolor(photographs, true_ab.reshape(-1, 24, 4, 24, 4, 2).mean((2, 4))),
     }
     return {name: metrics.measure(photographs, predicted) for name, predicted in predictions.items()}
 
@@ -49,7 +49,7 @@ def plain(*pixels, side=16):
 
 
 def test_each_metric_is_that_of_scikit_image(photographs, rows):
-    measured, predicted = rows["shuffled"], metrics.shuffled_ab(photographs)
+    measured, predicted = rows["shuffled"], colorings.shuffled(photographs)
     for index in (0, 17, 49):
         true, other = photographs[index], predicted[index]
         true_lab, other_lab = color.rgb2lab(true), color.rgb2lab(other)
@@ -79,7 +79,7 @@ def test_truth_against_itself(rows):
     exact = {"psnr": 100, "ssim": 1, "delta_e": 0, "delta_cf": 0, "auc": 1, "ab_jsd": 0}
     for metric, value in exact.items():
         assert summary[metric] == pytest.approx({"mean": value, "low": value, "high": value}), metric
-    assert summary["chroma"] == summary["true_chroma"]
+    np.testing.assert_array_equal(rows["itself"]["chroma"], rows["itself"]["true_chroma"])
 
 
 def test_colorfulness_is_the_signed_form():
@@ -106,7 +106,7 @@ def test_auc_stops_counting_at_150():
 
 
 def test_auc_is_the_area_under_the_curve_of_thresholds(photographs, true_ab, rows):
-    shuffled = lab.rgb_to_lab(metrics.shuffled_ab(photographs))[..., 1:]
+    shuffled = lab.rgb_to_lab(colorings.shuffled(photographs))[..., 1:]
     distance = np.linalg.norm(shuffled - true_ab, axis=-1).reshape(len(photographs), -1)
     thresholds = np.linspace(0, 150, 1501)
     curve = np.stack([(distance <= threshold).mean(axis=1) for threshold in thresholds], axis=1)
@@ -143,7 +143,7 @@ def test_near_grey_noise_fills_one_bin():
 
 def test_photographs_of_different_sizes(photographs):
     truth = [photographs[0], photographs[1][:40, :71], photographs[2][:7, :9]]
-    predicted = metrics.grey(truth)
+    predicted = colorings.grey(truth)
     assert [picture.shape for picture in predicted] == [picture.shape for picture in truth]
     together = metrics.measure(truth, predicted)
     for index in range(3):
@@ -171,29 +171,11 @@ def test_bad_input_is_named_in_one_line(truth, predicted, says):
     assert "\n" not in str(error.value)
 
 
-@pytest.mark.parametrize(
-    ("call", "says"),
-    [
-        (lambda: metrics.recolor(plain(0, 0), np.zeros((1, 4, 4, 2))), "2 photographs but 1"),
-        (lambda: metrics.recolor(plain(0), np.zeros((1, 4, 4, 3))), "ab must be of shape"),
-        (lambda: metrics.recolor(plain(0)[0], np.full((16, 16, 2), np.nan)), "NaN"),
-        (lambda: metrics.recolor(plain(0)[0] / 255, np.zeros((4, 4, 2))), "must be uint8"),
-        (lambda: metrics.mean_ab_of([]), "no photograph"),
-        (lambda: metrics.shuffled_ab(plain(0)), "at least two"),
-        (lambda: metrics.best_scale(plain(0), np.zeros((1, 4, 4, 2)), "chroma"), "no best number"),
-    ],
-)
-def test_bad_input_to_the_trivial_answers(call, says):
-    with pytest.raises(CourseError, match=says) as error:
-        call()
-    assert "\n" not in str(error.value)
-
-
 def test_summary_is_the_mean_with_its_percentile_bootstrap(rows):
-    measured = rows["grey"]
+    measured = rows["half"]
     summary = metrics.summarize(measured, seed=3, resamples=4000)
-    assert tuple(summary) == metrics.METRICS
-    for metric in ("psnr", "delta_e", "true_chroma"):
+    assert list(summary) == list(metrics.METRICS)
+    for metric in ("psnr", "delta_e", "chroma"):
         values = measured[metric]
         reference = scipy.stats.bootstrap((values,), np.mean, method="percentile", rng=1)
         tolerance = 0.15 * reference.standard_error
@@ -218,7 +200,7 @@ def test_more_photographs_narrow_the_interval(photographs, rows):
         interval = metrics.summarize(measured)[metric]
         return interval["high"] - interval["low"]
 
-    few = metrics.measure(photographs[::5], metrics.grey(photographs[::5]))
+    few = metrics.measure(photographs[::5], colorings.grey(photographs[::5]))
     assert width(rows["grey"], "psnr") < 0.7 * width(few, "psnr")
     assert width(rows["grey"], "ab_jsd") < width(few, "ab_jsd")
 
@@ -243,7 +225,7 @@ def test_comparison_is_first_minus_second(rows, metric):
 def test_comparison_is_paired(photographs, true_ab, rows):
     """A small but steady difference shows, which the photographs' own spread would hide."""
     first = rows["half"]
-    second = metrics.measure(photographs, metrics.scaled(photographs, true_ab, 0.48))
+    second = metrics.measure(photographs, colorings.scaled(photographs, true_ab, 0.48))
     for metric in ("psnr", "delta_e", "ab_jsd"):
         difference = metrics.compare(first, second, metric)
         assert difference["low"] * difference["high"] > 0, metric
@@ -252,72 +234,14 @@ def test_comparison_is_paired(photographs, true_ab, rows):
 
 
 def test_comparison_refuses_other_photographs_and_unknown_metrics(photographs, rows):
-    other = metrics.measure(photographs[::-1], metrics.grey(photographs[::-1]))
+    other = metrics.measure(photographs[::-1], colorings.grey(photographs[::-1]))
     with pytest.raises(CourseError, match="same photographs"):
         metrics.compare(rows["grey"], other, "psnr")
     with pytest.raises(CourseError, match="psnr"):
         metrics.compare(rows["grey"], rows["grey"], "PSNR")
 
 
-def test_recolor_keeps_the_lightness_and_takes_the_color(photographs, true_ab):
-    np.testing.assert_array_equal(metrics.recolor(photographs, true_ab), photographs)
-    colored = lab.rgb_to_lab(metrics.recolor(photographs, true_ab * 0.5))
-    truth = lab.rgb_to_lab(photographs)
-    # Half the distance to grey stays among the colors of a screen: rounding alone moves L and ab.
-    assert np.abs(colored[..., 0] - truth[..., 0]).mean() < 0.15
-    assert np.abs(colored[..., 1:] - truth[..., 1:] * 0.5).mean() < 0.35
-
-
-def test_recolor_takes_one_photograph_or_many(photographs, true_ab):
-    ab = true_ab[:2] * 0.5
-    many = metrics.recolor(photographs[:2], ab)
-    np.testing.assert_array_equal(metrics.recolor(photographs[1], ab[1]), many[1])
-    np.testing.assert_array_equal(metrics.recolor(list(photographs[:2]), list(ab)), many)
-    np.testing.assert_array_equal(metrics.grey(photographs[1]), metrics.grey(photographs[:2])[1])
-
-
-def test_recolor_upsamples_bilinearly():
-    ramp = np.zeros((4, 4, 2), np.float32)
-    ramp[..., 0] = [-30, -10, 10, 30]
-    a = lab.rgb_to_lab(metrics.recolor(plain((128, 128, 128), side=32)[0], ramp))[..., 1]
-    # Pixels lie at the middle of their squares: the first known value is that of column 3.5.
-    expected = np.interp(np.arange(32), [3.5, 11.5, 19.5, 27.5], [-30, -10, 10, 30])
-    np.testing.assert_allclose(a, np.tile(expected, (32, 1)), atol=0.7)
-
-
-@pytest.mark.parametrize("count", [2, 3, 8])
-@pytest.mark.parametrize("seed", [0, 1, 2])
-def test_shuffled_gives_each_photograph_the_color_of_another(count, seed):
-    """Equally light colors, so that a photograph turns into the one whose color it gets."""
-    angles = np.arange(count) * 2 * np.pi / count
-    pixels = np.stack([np.full(count, 60), 25 * np.cos(angles), 25 * np.sin(angles)], axis=-1)
-    rgb = plain(*lab.to_uint8(lab.lab_to_rgb(pixels)))
-    colored = lab.rgb_to_lab(metrics.shuffled_ab(rgb, seed))[:, 0, 0, 1:]
-    donors = np.linalg.norm(colored[:, None] - pixels[None, :, 1:], axis=-1).argmin(axis=1)
-    assert sorted(donors) == list(range(count))
-    assert (donors != np.arange(count)).all()
-
-
-def test_shuffled_repeats_with_its_seed_alone(photographs):
-    np.testing.assert_array_equal(metrics.shuffled_ab(photographs, 5), metrics.shuffled_ab(photographs, 5))
-    assert (metrics.shuffled_ab(photographs, 5) != metrics.shuffled_ab(photographs, 6)).any()
-
-
-def test_mean_ab_is_the_same_color_on_every_lightness():
-    rgb = [np.random.default_rng(0).integers(90, 160, (16, 20, 3)).astype(np.uint8), plain((128, 60, 60))[0]]
-    for before, after in zip(rgb, metrics.mean_ab(rgb, (7, -12)), strict=True):
-        colored = lab.rgb_to_lab(after)
-        np.testing.assert_allclose(colored[..., 0], lab.rgb_to_lab(before)[..., 0], atol=0.5)
-        np.testing.assert_allclose(colored[..., 1:].mean(axis=(0, 1)), (7, -12), atol=0.5)
-
-
-def test_mean_ab_of_weighs_photographs_alike():
-    red, blue = plain((200, 90, 60), side=8)[0], plain((60, 90, 200), side=32)[0]
-    expected = (lab.rgb_to_lab(red)[0, 0, 1:] + lab.rgb_to_lab(blue)[0, 0, 1:]) / 2
-    np.testing.assert_allclose(metrics.mean_ab_of([red, blue]), expected, atol=1e-4)
-
-
-@pytest.mark.parametrize("metric", metrics.BETTER)
+@pytest.mark.parametrize("metric", [name for name, metric in metrics.METRICS.items() if metric.better])
 def test_best_scale_undoes_a_known_one(photographs, true_ab, metric):
     assert metrics.best_scale(photographs[:8], true_ab[:8] / 1.6, metric) == pytest.approx(1.6, abs=0.03)
 
@@ -328,7 +252,7 @@ def test_trivial_rows_stand_in_the_published_order(photographs, true_ab, rows):
     def worse_to_better(metric, *names):
         for worse, better in pairwise(names):
             difference = metrics.compare(rows[better], rows[worse], metric)
-            sign = metrics.BETTER[metric]
+            sign = metrics.METRICS[metric].better
             assert min(sign * difference["low"], sign * difference["high"]) > 0, (metric, worse, better)
 
     order = ("shuffled", "grey", "own_mean", "half", "quarter_size", "itself")
@@ -342,12 +266,13 @@ def test_trivial_rows_stand_in_the_published_order(photographs, true_ab, rows):
 
     summary = {name: metrics.summarize(measured) for name, measured in rows.items()}
     mean = {name: {metric: row[metric]["mean"] for metric in row} for name, row in summary.items()}
+    true_chroma = rows["grey"]["true_chroma"].mean()
     assert abs(mean["mean_ab"]["psnr"] - mean["grey"]["psnr"]) < 1.5
     assert abs(mean["mean_ab"]["delta_e"] - mean["grey"]["delta_e"]) < 1.5
     assert mean["grey"]["colorfulness"] < 0.2  # rounding alone
     assert mean["grey"]["chroma"] < 0.02
-    assert mean["grey"]["auc"] == pytest.approx(1 - mean["grey"]["true_chroma"] / 150, abs=1e-4)
-    assert mean["half"]["chroma"] == pytest.approx(mean["half"]["true_chroma"] / 2, rel=0.03)
+    assert mean["grey"]["auc"] == pytest.approx(1 - true_chroma / 150, abs=1e-4)
+    assert mean["half"]["chroma"] == pytest.approx(true_chroma / 2, rel=0.03)
     assert (
         0 < mean["mean_ab"]["colorfulness"] < mean["own_mean"]["colorfulness"] < mean["half"]["colorfulness"]
     )
@@ -366,3 +291,13 @@ def test_the_interval_of_plain_numbers_holds_their_mean():
     # A share of 0.75 of 100 has a standard error of 0.043.
     assert found["low"] == pytest.approx(0.75 - 1.96 * 0.0433, abs=0.015)
     assert found["high"] == pytest.approx(0.75 + 1.96 * 0.0433, abs=0.015)
+
+
+def test_there_is_no_best_number_for_a_metric_without_better_and_worse():
+    with pytest.raises(CourseError, match=r"^no best number for 'chroma': choose one of psnr, "):
+        metrics.best_scale(plain(0), np.zeros((1, 4, 4, 2)), "chroma")
+
+
+def test_several_predictions_are_summarized_by_name(rows):
+    two = {name: rows[name] for name in ("grey", "half")}
+    assert metrics.summarize_all(two, 5) == {name: metrics.summarize(row, 5) for name, row in two.items()}

@@ -17,7 +17,7 @@ from helpers.places import NOTEBOOKS, RUNS
 def seeds(monkeypatch):
     """The seeds that were set. Not set in earnest: that would change the tests that come after."""
     given = []
-    monkeypatch.setattr(backend, "repeatable", given.append)
+    monkeypatch.setattr(backend, "set_seed", given.append)
     return given
 
 

@@ -4,8 +4,9 @@ import re
 
 import nbformat
 
-from helpers import records
+from helpers import recorded
 from helpers.places import NOTEBOOKS, ROOT
+from helpers.records import NETWORKS
 from helpers.runner.run import find_lessons, gallery
 
 README = (ROOT / "README.md").read_text("utf-8")
@@ -23,8 +24,8 @@ def test_a_lesson_without_a_gallery_gives_no_picture():
 
 
 def test_its_table_is_that_of_the_records():
-    start, end = (README.index(mark) for mark in records.MARKS)
-    assert README[start + len(records.MARKS[0]) : end] == f"\n{records.table()}"
+    start, end = (README.index(mark) for mark in recorded.MARKS)
+    assert README[start + len(recorded.MARKS[0]) : end] == f"\n{recorded.table()}"
 
 
 def test_lesson_6_shows_the_same_table():
@@ -35,13 +36,13 @@ def test_lesson_6_shows_the_same_table():
         for out in cell.get("outputs", [])
         if "data" in out
     ]
-    assert records.table() in shown
+    assert recorded.table() in shown
 
 
 def test_it_says_how_many_photographs_the_recorded_networks_saw():
-    for record in (records.read(name) for name in records.NETWORKS if name != "memorize"):
+    for record in (recorded.read(name) for name in NETWORKS if name != "memorize"):
         assert f"{record['photographs']['train']:,} photographs" in README
-    assert f"on {records.read('trivial')['test_photographs']:,} others" in README
+    assert f"on {recorded.read('trivial')['test_photographs']:,} others" in README
 
 
 def test_it_names_every_lesson_and_no_other():

@@ -18,7 +18,7 @@ from skimage.color import deltaE_ciede2000
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 from skimage.transform import resize
 
-from helpers import lab, metrics
+from helpers import colorings, lab, metrics
 
 
 def synthetic(count: int, size: int) -> np.ndarray:
@@ -63,7 +63,7 @@ def main() -> None:
         real(given.folder, given.count, given.size) if given.folder else synthetic(given.count, given.size)
     )
     start = time.perf_counter()
-    predicted = np.stack([metrics.recolor(one, lab.rgb_to_lab(one)[..., 1:] * 0.5) for one in truth])
+    predicted = np.stack([colorings.recolor(one, lab.rgb_to_lab(one)[..., 1:] * 0.5) for one in truth])
     recolor_s = time.perf_counter() - start
 
     one, other = truth[0], predicted[0]

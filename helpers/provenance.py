@@ -1,0 +1,341 @@
+"""Where a network comes from: the commit, the machine, and a fingerprint of how it is trained.
+
+The commit pins the text of the code. The fingerprint says whether the code as it
+is now would still train the same network, whatever its text: the lesson's own
+cells are run on the embedded photographs up to the point where they would save,
+with a `fit` that notes what it is given and trains nothing.
+"""
+
+import dataclasses
+import itertools
+import json
+import math
+import platform
+import re
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, datetime
+from hashlib import sha256
+from importlib.metadata import version
+from pathlib import Path
+from unittest import mock
+
+import nbformat
+import numpy as np
+
+from helpers.backend import device, keras, set_seed
+from helpers.errors import CourseError
+from helpers.places import NOTEBOOKS, ROOT
+from helpers.profiles import PROFILES, Lesson, Profile
+
+# Cells with the first tag are every network's of their lesson, with the second one network's.
+TAG = "recorded"
+# Settings that decide what results are shown and measured on, and nothing of a training.
+ONLY_TEST = {"test_size", "test_photos"}
+PROJECTIONS = 8
+MOST_MINUTES = 100
+# Numbers that were measured agree between processors to about six digits.
+TOLERANCE = {"rel_tol": 1e-3, "abs_tol": 2e-3}
+
+
+def origin() -> dict[str, object]:
+    """Say on what and when this process computes.
+
+    Returns
+    -------
+    dict of str to object
+        Device, backend, versions, commit and date, as JSON can hold them.
+    """
+    backend = keras.backend.backend()
+    packages = ("keras", backend, "numpy", "scikit-image")
+    return {
+        "device": device(),
+        "backend": backend,
+        "versions": {"python": platform.python_version()} | {name: version(name) for name in packages},
+        "commit": _commit(),
+        "date": datetime.now(UTC).date().isoformat(),
+    }
+
+
+def settings(lesson: Profile) -> dict[str, object]:
+    """Return the settings of a run, as JSON has them.
+
+    Parameters
+    ----------
+    lesson : Profile
+        A profile, or a lesson that was begun.
+
+    Returns
+    -------
+    dict of str to object
+        All fields of `Profile` but where the photographs lie, which differs between machines.
+    """
+    names = [field.name for field in dataclasses.fields(Profile) if field.name != "photos"]
+    return json.loads(json.dumps({name: getattr(lesson, name) for name in names}))
+
+
+def fingerprint(name: str, wanted: Mapping[str, object], seed: int = 0) -> dict[str, object]:
+    """Describe how the code as it is would train a network.
+
+    Parameters
+    ----------
+    name : str
+        The network.
+    wanted : mapping of str to object
+        The `settings` to train it with.
+    seed : int
+        The lesson's seed.
+
+    Returns
+    -------
+    dict of str to object
+        As JSON can hold it: ``settings``, those that the cells have read; and for each call of `fit`
+        ``network`` (the layers of each part), ``weights`` (as they start, on this backend),
+        ``optimizer``, ``loss`` (of fixed arrays), ``batches`` and ``validation`` (the first of each,
+        of the embedded photographs), ``rates`` (the learning rate at every fifth minute, to the end of
+        the call), ``callbacks`` (Keras' own) and the other ``arguments``.
+
+    Raises
+    ------
+    CourseError
+        If no lesson trains such a network.
+    """
+    cells = _cells(name)
+    fields = {field.name for field in dataclasses.fields(Profile)}
+    # A setting that is younger than the record decided nothing when it was trained.
+    chosen = {key: value for key, value in wanted.items() if key in fields}
+    chosen = {key: tuple(value) if isinstance(value, list) else value for key, value in chosen.items()}
+    profile = dataclasses.replace(PROFILES["full"], **chosen | {"photos": "sample"})
+    calls: list[dict[str, object]] = []
+
+    def note(model: keras.Model, x: object = None, y: object = None, *positional: object, **named: object):
+        calls.append(_describe_call(model, x, y, positional, named))
+        return keras.callbacks.History()
+
+    with tempfile.TemporaryDirectory() as folder:
+        lesson = _Watched(
+            Lesson(**dataclasses.asdict(profile), name="full", seed=seed, out=Path(folder)), calls
+        )
+        # Not the lesson's: a network that its cells do not seed by themselves is to differ.
+        set_seed(seed + 1)
+        with mock.patch.object(keras.Model, "fit", note):
+            try:
+                namespace = {"lesson": lesson, "SEED": seed}
+                for place, source in cells:
+                    exec(compile(source, place, "exec"), namespace)
+            except _SavingError:
+                pass
+    known = settings(profile) | {"sizes": [[size, str(share)] for size, share in lesson.sizes.items()]}
+    read = lesson.read_by_cells - ONLY_TEST
+    found = {key: value for key, value in known.items() if key in read}
+    return json.loads(json.dumps({"settings": found, "fits": calls}))
+
+
+def fingerprint_apart(name: str, wanted: Mapping[str, object], seed: int) -> dict[str, object]:
+    """Take a `fingerprint` in a process of its own, which leaves this one's random numbers alone.
+
+    Parameters
+    ----------
+    name, wanted, seed
+        As for `fingerprint`.
+
+    Returns
+    -------
+    dict of str to object
+        As from `fingerprint`.
+
+    Raises
+    ------
+    CourseError
+        If it cannot be taken; the message is the error's last line.
+    """
+    ended = subprocess.run(
+        [sys.executable, "-m", "helpers.provenance", name, json.dumps(wanted), str(seed)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+    )
+    if ended.returncode:
+        reason = (ended.stderr.strip().splitlines() or ["no reason was given"])[-1]
+        raise CourseError(f"the lesson's cells that train {name} do not run by themselves: {reason}")
+    return json.loads(ended.stdout.splitlines()[-1])
+
+
+def differences(now: object, then: object, place: str = "") -> Iterator[str]:
+    """Compare two fingerprints.
+
+    Parameters
+    ----------
+    now, then : object
+        What `fingerprint` returned, then and now, or parts of it.
+    place : str
+        Where the parts stand.
+
+    Yields
+    ------
+    str
+        The place of each difference, as ``fits.0.optimizer.beta_1``. Measured numbers may differ by a
+        thousandth, as they do between processors; weights that start on another backend are not compared.
+    """
+    if isinstance(now, dict) and isinstance(then, dict):
+        for key in sorted(now.keys() | then.keys()):
+            if place.endswith("weights") and not (key in now and key in then):
+                continue
+            yield from differences(now.get(key), then.get(key), f"{place}.{key}".lstrip("."))
+    elif isinstance(now, list) and isinstance(then, list) and len(now) == len(then):
+        for index, pair in enumerate(zip(now, then, strict=True)):
+            yield from differences(*pair, f"{place}.{index}")
+    elif isinstance(now, float) and isinstance(then, float):
+        if not math.isclose(now, then, **TOLERANCE):
+            yield place
+    elif now != then:
+        yield place
+
+
+class _SavingError(Exception):
+    """The cells have come to where they would save."""
+
+
+class _Watched:
+    """A lesson that notes which settings it is asked for, until the cells ask where to save."""
+
+    def __init__(self, lesson: Lesson, calls: Sequence[object]):
+        self._lesson, self._calls = lesson, calls
+        self.read_by_cells: set[str] = set()
+
+    def __getattr__(self, name: str) -> object:
+        if name == "models" and self._calls:
+            raise _SavingError
+        # What helpers read of it, such as the size of the test pictures, they read for every network.
+        if sys._getframe(1).f_code.co_filename.endswith(".ipynb"):
+            self.read_by_cells.add(name)
+        return getattr(self._lesson, name)
+
+
+def _cells(name: str) -> list[tuple[str, str]]:
+    """Find the cells that build and train a network, in the one lesson that does."""
+    for path in sorted(NOTEBOOKS.glob("[0-9][0-9]_*.ipynb")):
+        cells = nbformat.read(path, as_version=4).cells
+        tags = [set(cell.metadata.get("tags", ())) for cell in cells]
+        if any(f"{TAG}:{name}" in each for each in tags):
+            return [
+                (path.name, cell.source)
+                for cell, each in zip(cells, tags, strict=True)
+                if each & {TAG, f"{TAG}:{name}"}
+            ]
+    raise CourseError(f"no lesson trains a network {name!r}: no cell bears the tag {TAG}:{name}")
+
+
+def _describe_call(model: keras.Model, x: object, y: object, positional: tuple, named: dict) -> dict:
+    """Describe a call of `fit` by what decides the training."""
+    batch = x[0] if isinstance(x, keras.utils.PyDataset) else (x, y)
+    validation = named.pop("validation_data", None)
+    callbacks = named.pop("callbacks", ())
+    keras_own = [callback for callback in callbacks if type(callback).__module__.startswith("keras.")]
+    parts = [layer for layer in model.layers if isinstance(layer, keras.Model)] or [model]
+    optimizer = json.dumps(model.optimizer.get_config() | {"name": None}, default=str)
+    described = {
+        "network": {part.name: _structure(part) for part in parts},
+        "weights": {
+            keras.backend.backend(): {
+                part.name: _sketch(np.concatenate([array.ravel() for array in part.get_weights()]))
+                for part in parts
+            }
+        },
+        # Floats as text are compared exactly.
+        "optimizer": json.loads(optimizer, parse_float=lambda text: f"{float(text):.6g}"),
+        "loss": _loss(model, *batch),
+        "batches": [_sketch(array) for array in _arrays(batch)],
+        "rates": _rates(model, callbacks),
+        "callbacks": {type(each).__name__: plain for each in keras_own if (plain := _plain(vars(each)))},
+        "arguments": [str(value) for value in positional] + [_plain(named)],
+    }
+    if validation is not None:
+        first = validation[0] if isinstance(validation, keras.utils.PyDataset) else validation
+        described["validation"] = [_sketch(array) for array in _arrays(first)]
+    return described
+
+
+def _structure(network: keras.Model) -> str:
+    """Hash a network's layers, whatever number Keras has put behind their names."""
+    text = json.dumps(network.get_config(), sort_keys=True, default=str)
+    text = re.sub(r'"shared_object_id": \d+', '"shared_object_id": 0', text)
+    names = dict.fromkeys(re.findall(r'"name": "([^"]+)"', text))
+    number = {name: f'"name {index}"' for index, name in enumerate(names)}
+    text = re.sub(r'"([^"]+)"', lambda quoted: number.get(quoted[1], quoted[0]), text)
+    return sha256(text.encode()).hexdigest()[:16]
+
+
+def _loss(model: keras.Model, x: object, y: object) -> float:
+    """Compute the loss of fixed arrays of the shapes that the model takes and gives."""
+    random = np.random.default_rng(0)
+
+    def like(array: np.ndarray) -> np.ndarray:
+        floats = array.dtype.kind == "f"
+        return random.uniform(-0.5, 0.5, (2, *array.shape[1:])).astype("float32") if floats else array[:2]
+
+    x = [like(np.asarray(part)) for part in x] if isinstance(x, tuple | list) else like(np.asarray(x))
+    y, given = like(np.asarray(y)), keras.ops.convert_to_numpy(model(x, training=False))
+    x, y, predicted = keras.tree.map_structure(keras.ops.convert_to_tensor, (x, y, like(given)))
+    return float(model.compute_loss(x=x, y=y, y_pred=predicted, sample_weight=None))
+
+
+def _rates(model: keras.Model, callbacks: Sequence[keras.callbacks.Callback]) -> list[str]:
+    """Let the callbacks of a call of `fit` steer steps of a minute each, which train nothing."""
+    minutes, rates = itertools.count(), []
+    model.stop_training = False
+    with mock.patch.object(time, "perf_counter", lambda: 60.0 * now):
+        now = next(minutes)
+        for callback in callbacks:
+            callback.set_model(model)
+            callback.on_train_begin()
+        before = float(model.optimizer.learning_rate)
+        while not model.stop_training and now < MOST_MINUTES:
+            for callback in callbacks:
+                callback.on_train_batch_begin(now)
+            rates.append(f"{float(model.optimizer.learning_rate):.4g}")
+            now = next(minutes)
+            for callback in callbacks:
+                callback.on_train_batch_end(now)
+        model.optimizer.learning_rate = before
+    return [*rates[:-1:5], rates[-1]]
+
+
+def _sketch(array: object) -> list[float]:
+    """Project an array on random signs: a few numbers that any change but a rounding moves."""
+    flat = np.asarray(array, np.float64).ravel()
+    signs = 2 * np.random.default_rng(0).integers(0, 2, (PROJECTIONS, flat.size), np.int8) - 1
+    return [round(float(row @ flat) / math.sqrt(flat.size), 5) for row in signs]
+
+
+def _arrays(batch: object) -> list[np.ndarray]:
+    return [np.asarray(array) for array in keras.tree.flatten(batch) if array is not None]
+
+
+def _plain(values: Mapping[str, object]) -> dict[str, object]:
+    """Take those public values that are plain, floats as text, to be compared exactly."""
+    kept = {}
+    for key, value in values.items():
+        if key != "name" and not key.startswith("_") and isinstance(value, bool | int | float | str):
+            kept[key] = f"{value:.6g}" if isinstance(value, float) else value
+    return kept
+
+
+def _commit() -> str:
+    """Name the commit that the code stands at, with a plus sign if it was changed since."""
+    git = ["git", "-C", str(ROOT)]
+    try:
+        head = subprocess.run(
+            [*git, "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=True
+        )
+        changed = subprocess.run([*git, "status", "--porcelain"], capture_output=True, text=True, check=True)
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"
+    return head.stdout.strip() + ("+" if changed.stdout.strip() else "")
+
+
+if __name__ == "__main__":
+    print(json.dumps(fingerprint(sys.argv[1], json.loads(sys.argv[2]), int(sys.argv[3]))))

@@ -1,0 +1,208 @@
+"""The networks that come with the course: read, described, put to work, and replaced by a new run's."""
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+
+from helpers import embeddings, files, metrics, networks, pairs, provenance, records
+from helpers.errors import CourseError
+from helpers.metrics import METRICS
+from helpers.places import MODELS, ROOT
+from helpers.profiles import PROFILES, Profile
+from helpers.records import NETWORKS, TRIVIAL
+
+MOST_BYTES = 60_000_000
+README = ROOT / "README.md"
+# The README's table stands between these.
+MARKS = ("<!-- recorded -->", "<!-- end of recorded -->")
+# What a network scores on the embedded test photographs, to see later that it still does.
+SAMPLE_METRICS = ("psnr", "delta_e", "colorfulness", "chroma")
+
+
+def read(name: str) -> dict:
+    """Read a record that comes with the course.
+
+    Parameters
+    ----------
+    name : str
+        The network's name, as ``classifier``, or ``trivial``.
+
+    Returns
+    -------
+    dict
+        What `helpers.records` wrote.
+
+    Raises
+    ------
+    CourseError
+        If there is no such record.
+    """
+    path = MODELS / f"{name}.json"
+    if not path.is_file():
+        have = ", ".join(sorted(file.stem for file in MODELS.glob("*.json"))) or "none"
+        raise CourseError(f"there is no record of {name!r}; there are: {have}")
+    return records.read(path)
+
+
+def describe(name: str) -> str:
+    """Say in three lines how a recorded network was made.
+
+    Parameters
+    ----------
+    name : str
+        A network that comes with the course.
+
+    Returns
+    -------
+    str
+        When and at which commit; on what; for how long and by what.
+    """
+    record = read(name)
+    counts = record["photographs"]
+    backend, versions = record["backend"], record["versions"]
+    return (
+        f"{name}, recorded on {record['date']} at commit {record['commit']}, seed {record['seed']}\n"
+        f"{counts['train']:,} photographs of {record['data_set']}, in the end at {record['resolution']} px; "
+        f"{record['epochs']:,} epochs, {record['parameters']:,} weights\n"
+        f"{record['minutes']:.1f} minutes on {record['device']}; "
+        f"Keras {versions['keras']} on {backend} {versions[backend]}"
+    )
+
+
+def table() -> str:
+    """Write what was recorded as a table in Markdown: the trivial answers, then the networks.
+
+    Returns
+    -------
+    str
+        One line for each row, the mean over the interval in each cell.
+    """
+    trivial = read("trivial")
+    rows = {title: trivial[name]["metrics"] for name, title in TRIVIAL.items()}
+    rows |= {title: read(name)["metrics"] for name, title in NETWORKS.items()}
+    titles = [metric.title for metric in METRICS.values()]
+    lines = [f"| | {' | '.join(titles)} |", f"| --- |{' ---: |' * len(titles)}"]
+    for title, scores in rows.items():
+        cells = [
+            "{mean:.{0}f}<br><sub>{low:.{0}f} to {high:.{0}f}</sub>".format(metric.digits, **scores[name])
+            for name, metric in METRICS.items()
+        ]
+        lines.append(f"| {title} | {' | '.join(cells)} |")
+    return "\n".join(lines) + "\n"
+
+
+def color(name: str, lesson: Profile) -> np.ndarray:
+    """Color a lesson's test photographs with a recorded network.
+
+    Parameters
+    ----------
+    name : str
+        A network that comes with the course, a key of `helpers.records.NETWORKS`.
+    lesson : Profile
+        Says which photographs, and at which size they are shown.
+
+    Returns
+    -------
+    (n, test_size, test_size, 3) ndarray of uint8
+        The network sees the photographs at the size that it was trained at, and gets embeddings of the
+        backbone that it was trained with.
+
+    Raises
+    ------
+    CourseError
+        If there is no such network, or its backbone cannot be had.
+    """
+    return _color(MODELS / f"{name}.keras", read(name), lesson)
+
+
+def keep(models: Path) -> list[Path]:
+    """Make the networks of a run the recorded ones: copy them, and write the README's table anew.
+
+    Parameters
+    ----------
+    models : Path
+        The folder `models` of a run whose lessons 3 to 6 are done.
+
+    Returns
+    -------
+    list of Path
+        The files under `data/models` that were written.
+
+    Raises
+    ------
+    CourseError
+        If a network or a score is missing, a network is not what the code as it is trains in the full
+        profile with the course's own classifier for a backbone, or the files take more than 60 MB.
+    """
+    names = [f"{name}{kind}" for name in NETWORKS for kind in (".keras", ".json")] + ["trivial.json"]
+    if missing := [name for name in names if not (models / name).is_file()]:
+        raise CourseError(f"{models} lacks {', '.join(missing)}: run lessons 3 to 6 first")
+    found = {name: records.read(models / f"{name}.json") for name in NETWORKS}
+    if unscored := [name for name, record in found.items() if not record["metrics"]]:
+        raise CourseError(f"{', '.join(unscored)} has no scores yet: run lesson 6 first")
+    if reasons := [reason for name, record in found.items() for reason in stale(name, record)]:
+        raise CourseError(f"the code as it is would train something else: {'; '.join(reasons)}")
+    others = [path for path in MODELS.iterdir() if path.name not in names]
+    total = sum(path.stat().st_size for path in [*others, *(models / name for name in names)])
+    if total > MOST_BYTES:
+        raise CourseError(f"the networks take {total / 1e6:.0f} MB, more than {MOST_BYTES / 1e6:.0f}")
+    page = README.read_text(encoding="utf-8")
+    start, end = (page.index(mark) for mark in MARKS)
+    for name, record in found.items():
+        record["sample"] = score_on_sample(models / f"{name}.keras", record)
+        records.write(models / f"{name}.json", record)
+    kept = [Path(shutil.copyfile(models / name, MODELS / name)) for name in names]
+    files.write_text(README, f"{page[: start + len(MARKS[0])]}\n{table()}{page[end:]}")
+    return kept
+
+
+def stale(name: str, record: dict) -> list[str]:
+    """Find out whether the full profile, by the code as it is, would still train a recorded network.
+
+    Parameters
+    ----------
+    name : str
+        The network.
+    record : dict
+        Its record.
+
+    Returns
+    -------
+    list of str
+        What differs, as ``fusion: fits.0.optimizer.beta_1``; empty if nothing does.
+    """
+    # Whoever is without a network has the classifier that comes with the course.
+    now = provenance.settings(PROFILES["full"]) | {"backbone": "classifier"}
+    differing = provenance.differences(
+        provenance.fingerprint(name, now, record["seed"]), record.get("fingerprint")
+    )
+    return [f"{name}: {place}" for place in differing]
+
+
+def score_on_sample(network: Path, record: dict) -> dict[str, float]:
+    """Measure a recorded network on the embedded test photographs.
+
+    Parameters
+    ----------
+    network : Path
+        The `.keras` file.
+    record : dict
+        Its record.
+
+    Returns
+    -------
+    dict of str to float
+        Means over the photographs of four of `helpers.metrics.METRICS`.
+    """
+    lesson = PROFILES["tiny"]
+    truth = pairs.load(lesson, "test", lesson.test_photos).truth
+    measured = metrics.measure(truth, _color(network, record, lesson))
+    return {name: round(float(measured[name].mean()), 3) for name in SAMPLE_METRICS}
+
+
+def _color(path: Path, record: dict, lesson: Profile) -> np.ndarray:
+    test = pairs.load(lesson, "test", lesson.test_photos, record["resolution"])
+    network = networks.load(path)
+    inputs = embeddings.inputs_of(network, test.seen, record["settings"]["backbone"])
+    return networks.color(network, inputs, test.truth)
