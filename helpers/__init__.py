@@ -3,15 +3,20 @@
 A photograph's way through them, from above to below; a room imports only from
 rooms above it:
 
-- ``errors``, ``places``, ``files``: the course's one error; its folders; whole files, and a cache.
+- ``errors``, ``places``: the course's one error; its folders.
+- ``files``, ``threads``: whole files, and a cache; work on many photographs at once.
 - ``backend``, ``lab``: Keras, loaded quietly; colors.
 - ``photographs``: from any source to one array with a fixed split. In it:
   ``archives``, ``decode``, ``sources``, ``transfer``, ``unsplash``, ``download``, ``hygiene``, ``prepare``,
   ``collection``.
 - ``augment``, ``batches``: what the networks are trained on.
-- ``losses``, ``metrics``: structural similarity to train with, and scores to judge by.
-- ``display``, ``profiles``: what a lesson shows, and the settings that it begins with.
+- ``losses``, ``colorings``, ``metrics``: structural similarity to train with; pictures from colors, and
+  answers that need no network; scores to judge by.
+- ``display``, ``profiles``, ``pairs``: what a lesson shows; the settings that it begins with; the
+  photographs as networks see them and as they are shown.
 - ``networks``, ``embeddings``: trained networks, and pretrained ones.
-- ``records``, ``training``: what is known of a training, and what surrounds one.
+- ``training``: the callbacks of a training by the clock.
+- ``provenance``, ``records``, ``recorded``: how a network came about; its record; those that come with
+  the course.
 - ``runner``: the lessons, run from the command line, ``__main__``. In it: ``execute``, ``run``.
 """

@@ -135,9 +135,9 @@ def _fetch(options: argparse.Namespace) -> int:
 
 
 def _keep(options: argparse.Namespace) -> int:
-    from helpers import records
+    from helpers import recorded
 
-    for path in records.keep(options.run / "models"):
+    for path in recorded.keep(options.run / "models"):
         print(path.relative_to(places.ROOT))
     return 0
 

@@ -19,7 +19,7 @@ from matplotlib import pyplot
 from matplotlib.figure import Figure
 
 from helpers.errors import CourseError
-from helpers.metrics import METRICS
+from helpers.metrics import shared
 from helpers.photographs import Photographs
 
 # What the claims were made for, if they may fail now.
@@ -238,8 +238,9 @@ def metric_table(summaries: Mapping[str, Mapping[str, Mapping[str, float]]], cap
     def cell(value: Mapping[str, float], digits: int) -> str:
         return f"{value['mean']:.{digits}f}\n{value['low']:.{digits}f} to {value['high']:.{digits}f}"
 
+    columns = shared(summaries.values())
     rows = {
-        row: {metric.title: cell(summary[name], metric.digits) for name, metric in METRICS.items()}
+        row: {metric.title: cell(summary[name], metric.digits) for name, metric in columns.items()}
         for row, summary in summaries.items()
     }
     table(rows, caption)

@@ -4,7 +4,7 @@ Everything is measured on 8-bit RGB, the picture that a viewer would see, and
 photograph by photograph: the intervals are bootstraps over photographs.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -167,6 +167,23 @@ def summarize_all(measured: Mapping[str, Measured], seed: int = 0) -> dict[str, 
         Name → what `summarize` returns.
     """
     return {name: summarize(values, seed) for name, values in measured.items()}
+
+
+def shared(summaries: Iterable[Summary]) -> dict[str, Metric]:
+    """Find the metrics that several summaries have: a record that is older than a metric lacks it.
+
+    Parameters
+    ----------
+    summaries : iterable of dict
+        What `summarize` returned, now or then.
+
+    Returns
+    -------
+    dict of str to Metric
+        The rows of `METRICS` that are in all of them.
+    """
+    summaries = list(summaries)
+    return {name: metric for name, metric in METRICS.items() if all(name in each for each in summaries)}
 
 
 def compare(first: Measured, second: Measured, metric: str, seed: int = 0) -> dict[str, float]:

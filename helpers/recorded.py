@@ -7,7 +7,6 @@ import numpy as np
 
 from helpers import embeddings, files, metrics, networks, pairs, provenance, records
 from helpers.errors import CourseError
-from helpers.metrics import METRICS
 from helpers.places import MODELS, ROOT
 from helpers.profiles import PROFILES, Profile
 from helpers.records import NETWORKS, TRIVIAL
@@ -45,6 +44,18 @@ def read(name: str) -> dict:
     return records.read(path)
 
 
+def names() -> dict[str, str]:
+    """List the networks that come with the course.
+
+    Returns
+    -------
+    dict of str to str
+        Name → title, in the order of `helpers.records.NETWORKS`. One that is new, and has no record
+        yet, is not among them.
+    """
+    return {name: title for name, title in NETWORKS.items() if (MODELS / f"{name}.json").is_file()}
+
+
 def describe(name: str) -> str:
     """Say in three lines how a recorded network was made.
 
@@ -76,17 +87,19 @@ def table() -> str:
     Returns
     -------
     str
-        One line for each row, the mean over the interval in each cell.
+        One line for each row, the mean over the interval in each cell; a column for each metric that
+        all records have.
     """
     trivial = read("trivial")
     rows = {title: trivial[name]["metrics"] for name, title in TRIVIAL.items()}
-    rows |= {title: read(name)["metrics"] for name, title in NETWORKS.items()}
-    titles = [metric.title for metric in METRICS.values()]
+    rows |= {title: read(name)["metrics"] for name, title in names().items()}
+    columns = metrics.shared(rows.values())
+    titles = [metric.title for metric in columns.values()]
     lines = [f"| | {' | '.join(titles)} |", f"| --- |{' ---: |' * len(titles)}"]
     for title, scores in rows.items():
         cells = [
             "{mean:.{0}f}<br><sub>{low:.{0}f} to {high:.{0}f}</sub>".format(metric.digits, **scores[name])
-            for name, metric in METRICS.items()
+            for name, metric in columns.items()
         ]
         lines.append(f"| {title} | {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"
@@ -135,16 +148,16 @@ def keep(models: Path) -> list[Path]:
         If a network or a score is missing, a network is not what the code as it is trains in the full
         profile with the course's own classifier for a backbone, or the files take more than 60 MB.
     """
-    names = [f"{name}{kind}" for name in NETWORKS for kind in (".keras", ".json")] + ["trivial.json"]
-    if missing := [name for name in names if not (models / name).is_file()]:
+    wanted = [f"{name}{kind}" for name in NETWORKS for kind in (".keras", ".json")] + ["trivial.json"]
+    if missing := [name for name in wanted if not (models / name).is_file()]:
         raise CourseError(f"{models} lacks {', '.join(missing)}: run lessons 3 to 6 first")
     found = {name: records.read(models / f"{name}.json") for name in NETWORKS}
     if unscored := [name for name, record in found.items() if not record["metrics"]]:
         raise CourseError(f"{', '.join(unscored)} has no scores yet: run lesson 6 first")
     if reasons := [reason for name, record in found.items() for reason in stale(name, record)]:
         raise CourseError(f"the code as it is would train something else: {'; '.join(reasons)}")
-    others = [path for path in MODELS.iterdir() if path.name not in names]
-    total = sum(path.stat().st_size for path in [*others, *(models / name for name in names)])
+    others = [path for path in MODELS.iterdir() if path.name not in wanted]
+    total = sum(path.stat().st_size for path in [*others, *(models / name for name in wanted)])
     if total > MOST_BYTES:
         raise CourseError(f"the networks take {total / 1e6:.0f} MB, more than {MOST_BYTES / 1e6:.0f}")
     page = README.read_text(encoding="utf-8")
@@ -152,7 +165,7 @@ def keep(models: Path) -> list[Path]:
     for name, record in found.items():
         record["sample"] = score_on_sample(models / f"{name}.keras", record)
         records.write(models / f"{name}.json", record)
-    kept = [Path(shutil.copyfile(models / name, MODELS / name)) for name in names]
+    kept = [Path(shutil.copyfile(models / name, MODELS / name)) for name in wanted]
     files.write_text(README, f"{page[: start + len(MARKS[0])]}\n{table()}{page[end:]}")
     return kept
 

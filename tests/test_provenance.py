@@ -17,7 +17,6 @@ from helpers.backend import keras
 from helpers.errors import CourseError
 from helpers.places import NOTEBOOKS
 from helpers.profiles import PROFILES
-from helpers.records import NETWORKS
 
 # Small enough to be built in a second, and in two sizes as in the full profile.
 SMALL = provenance.settings(
@@ -30,7 +29,8 @@ LESSONS = {
     "04": {"local_global", "local_global_ssim", "fusion"},
     "05": {"dcgan", "dcgan_rgb"},
 }
-BY_THE_CLOCK = set(NETWORKS) - {"memorize"}
+NETWORKS = set.union(*LESSONS.values())
+BY_THE_CLOCK = NETWORKS - {"memorize"}
 
 
 def take(names):
@@ -152,7 +152,7 @@ def test_each_network_reads_the_settings_that_concern_it_and_no_other(fresh):
         for setting in taken["settings"]:
             readers.setdefault(setting, set()).add(name)
     shared = {
-        "size": set(NETWORKS),
+        "size": NETWORKS,
         **dict.fromkeys(("batch_size", "flips", "minutes", "sizes"), BY_THE_CLOCK),
     }
     formula = BY_THE_CLOCK - LESSONS["05"]

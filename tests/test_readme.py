@@ -6,7 +6,6 @@ import nbformat
 
 from helpers import recorded
 from helpers.places import NOTEBOOKS, ROOT
-from helpers.records import NETWORKS
 from helpers.runner.run import find_lessons, gallery
 
 README = (ROOT / "README.md").read_text("utf-8")
@@ -40,7 +39,7 @@ def test_lesson_6_shows_the_same_table():
 
 
 def test_it_says_how_many_photographs_the_recorded_networks_saw():
-    for record in (recorded.read(name) for name in NETWORKS if name != "memorize"):
+    for record in (recorded.read(name) for name in recorded.names() if name != "memorize"):
         assert f"{record['photographs']['train']:,} photographs" in README
     assert f"on {recorded.read('trivial')['test_photographs']:,} others" in README
 

@@ -15,7 +15,7 @@ import papermill
 from nbformat import NotebookNode
 from tqdm import tqdm
 
-from helpers import profiles
+from helpers import files, profiles
 from helpers.errors import CourseError
 from helpers.photographs.sources import SOURCES
 from helpers.runner.execute import PeakMemory, execute, headline, write_page
@@ -229,12 +229,10 @@ def refresh(lessons: Sequence[Path], cell_minutes: float = 600) -> None:
             output = Path(folder) / lesson.name
             notebook = execute(lesson, output, {}, cell_minutes, bar)
             _strip(notebook)
-            # Written beside and then renamed, so that a cut leaves no half notebook.
-            beside = lesson.with_suffix(".new")
-            nbformat.write(notebook, beside)
-            beside.replace(lesson)
+            files.write_text(lesson, nbformat.writes(notebook) + "\n")
             if picture := gallery(notebook):
-                lesson.with_name("gallery.jpg").write_bytes(picture)
+                with files.replacing(lesson.with_name("gallery.jpg")) as part:
+                    part.write_bytes(picture)
 
 
 def gallery(notebook: NotebookNode) -> bytes:
@@ -341,7 +339,7 @@ def _summarize(planned: Plan, results: Sequence[Result]) -> None:
         pass
     lessons |= {result.notebook: asdict(result) for result in results}
     summary = settings | {"lessons": [lessons[notebook] for notebook in sorted(lessons)]}
-    path.write_text(json.dumps(summary, indent=1, ensure_ascii=False) + "\n", "utf-8")
+    files.write_text(path, json.dumps(summary, indent=1, ensure_ascii=False) + "\n")
 
 
 def _strip(notebook: NotebookNode) -> None:

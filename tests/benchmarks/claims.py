@@ -1,4 +1,4 @@
-"""How much room do the lessons' claims have? Run the lessons on several seeds, and hold each claim to its bound.
+"""How much room do the lessons' claims have? Run them on several seeds, and hold each claim to its bound.
 
     python tests/benchmarks/claims.py [--seeds 0 1 2 3 4] [--only 03 04]
 
@@ -66,6 +66,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as folder:
         for seed in given.seeds:
             out = Path(folder, str(seed))
+            out.mkdir()
             for lesson in lessons:
                 parameters = {"PROFILE": "tiny", "SEED": seed, "OUT": str(out)}
                 try:
