@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import warnings
+from types import SimpleNamespace
 
 import nbformat
 import numpy as np
@@ -361,6 +362,36 @@ def test_the_losses_are_what_the_lesson_says():
     assert float(generator_loss(undecided, truth, truth)) == pytest.approx(np.log(2), abs=1e-4)
     # 0.1 away everywhere costs 10, and a little for the structure.
     assert 10 < float(generator_loss(sure, truth, truth + 0.1)) < 10.5
+
+
+# Lesson 6: the numbers that are fitted --------------------------------------------------------------
+
+
+def test_the_factors_are_fitted_on_validation_photographs_alone():
+    """The cell is run with stand-ins, which say of every array which photographs it is of."""
+    cells = nbformat.read(NOTEBOOKS / "06_results_gallery.ipynb", as_version=4).cells
+    (source,) = (cell.source for cell in cells if "metrics.best_scale(" in cell.source)
+    fitted = []
+
+    def pair(lesson, split, most=None):
+        return SimpleNamespace(L=f"L of {split}", truth=f"truth of {split}")
+
+    def best_scale(rgb, ab, metric):
+        fitted.append((rgb, ab))
+        return metric
+
+    namespace = {
+        "lesson": None,
+        "trained": {"baseline": "the baseline"},
+        "test": pair(None, "test"),
+        "truth": "truth of test",
+        "pairs": SimpleNamespace(load=pair),
+        "networks": SimpleNamespace(predict_ab=lambda network, L: f"{network}'s ab for {L}"),
+        "metrics": SimpleNamespace(best_scale=best_scale),
+    }
+    exec(source, namespace)
+    assert namespace["factors"] == {"delta_e": "delta_e", "ab_jsd": "ab_jsd"}
+    assert fitted == [("truth of validation", "the baseline's ab for L of validation")] * 2
 
 
 # On the other backends -------------------------------------------------------------------------------
