@@ -25,14 +25,14 @@ def ssim(truth, predicted, data_range=1.0):
 
     Parameters
     ----------
-    truth, predicted : float tensors, shape (n, height, width, channels)
+    truth, predicted : (n, height, width, channels) tensor of float
         In 0..`data_range`; height and width at least 11, and known.
     data_range : float
         The span of values that are possible.
 
     Returns
     -------
-    float32 tensor, shape (n,)
+    (n,) tensor of float32
         The mean over pixels and channels, at most 1.
 
     Raises
@@ -56,14 +56,14 @@ def ms_ssim(truth, predicted, data_range=1.0):
 
     Parameters
     ----------
-    truth, predicted : float tensors, shape (n, height, width, channels)
+    truth, predicted : (n, height, width, channels) tensor of float
         In 0..`data_range`; height and width at least 11, and known.
     data_range : float
         The span of values that are possible.
 
     Returns
     -------
-    float32 tensor, shape (n,)
+    (n,) tensor of float32
         In 0..1.
 
     Raises
@@ -75,7 +75,7 @@ def ms_ssim(truth, predicted, data_range=1.0):
     -----
     Each scale halves the picture. There are as many scales, at most five, as leave
     the smallest picture no smaller than the window: 3 at 64 px, 4 at 96 and 128, 5
-    from about 170 on. With fewer than five, their weights are scaled to the sum of the
+    from 161 on. With fewer than five, their weights are scaled to the sum of the
     five. With five it equals `tf.image.ssim_multiscale`, but for a finite gradient everywhere:
     contrast terms below 1e-4 count as 1e-4.
     """

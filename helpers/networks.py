@@ -90,8 +90,8 @@ def predict_ab(
 
     Returns
     -------
-    ndarray
-        (n, s, s, 2) float32, CIE units. Of a network that gives RGB it is the ab of that RGB.
+    (n, s, s, 2) ndarray of float32
+        CIE units. Of a network that gives RGB it is the ab of that RGB.
     """
     parts = inputs if isinstance(inputs, list) else [inputs]
     batches = []
@@ -110,12 +110,12 @@ def color(network: keras.Model, inputs: np.ndarray | list[np.ndarray], rgb: np.n
     ----------
     network, inputs
         As for `predict_ab`.
-    rgb : ndarray
-        The photographs at the size to show, (n, h, w, 3) uint8. Only their lightness is used.
+    rgb : (n, h, w, 3) ndarray of uint8
+        The photographs at the size to show. Only their lightness is used.
 
     Returns
     -------
-    ndarray
-        The colored photographs, (n, h, w, 3) uint8.
+    (n, h, w, 3) ndarray of uint8
+        The colored photographs.
     """
     return recolor(rgb, predict_ab(network, inputs))

@@ -29,7 +29,7 @@ import numpy as np
 from helpers.backend import device, keras, set_seed
 from helpers.errors import CourseError
 from helpers.places import NOTEBOOKS, ROOT
-from helpers.profiles import PROFILES, Lesson, Profile
+from helpers.profiles import Lesson, Profile
 
 # Cells with the first tag are every network's of their lesson, with the second one network's.
 TAG = "recorded"
@@ -104,11 +104,7 @@ def fingerprint(name: str, wanted: Mapping[str, object], seed: int = 0) -> dict[
         If no lesson trains such a network.
     """
     cells = _cells(name)
-    fields = {field.name for field in dataclasses.fields(Profile)}
-    # A setting that is younger than the record decided nothing when it was trained.
-    chosen = {key: value for key, value in wanted.items() if key in fields}
-    chosen = {key: tuple(value) if isinstance(value, list) else value for key, value in chosen.items()}
-    profile = dataclasses.replace(PROFILES["full"], **chosen | {"photos": "sample"})
+    chosen = {key: tuple(value) if isinstance(value, list) else value for key, value in wanted.items()}
     calls: list[dict[str, object]] = []
 
     def note(model: keras.Model, x: object = None, y: object = None, *positional: object, **named: object):
@@ -116,21 +112,19 @@ def fingerprint(name: str, wanted: Mapping[str, object], seed: int = 0) -> dict[
         return keras.callbacks.History()
 
     with tempfile.TemporaryDirectory() as folder:
-        lesson = _Watched(
-            Lesson(**dataclasses.asdict(profile), name="full", seed=seed, out=Path(folder)), calls
-        )
+        lesson = Lesson(**chosen, photos="sample", name="full", seed=seed, out=Path(folder))
+        watched = _Watched(lesson, calls)
         # Not the lesson's: a network that its cells do not seed by themselves is to differ.
         set_seed(seed + 1)
         with mock.patch.object(keras.Model, "fit", note):
             try:
-                namespace = {"lesson": lesson, "SEED": seed}
+                namespace = {"lesson": watched, "SEED": seed}
                 for place, source in cells:
                     exec(compile(source, place, "exec"), namespace)
             except _SavingError:
                 pass
-    known = settings(profile) | {"sizes": [[size, str(share)] for size, share in lesson.sizes.items()]}
-    read = lesson.read_by_cells - ONLY_TEST
-    found = {key: value for key, value in known.items() if key in read}
+    known = wanted | {"sizes": [[size, str(share)] for size, share in lesson.sizes.items()]}
+    found = {key: value for key, value in known.items() if key in watched.read_by_cells - ONLY_TEST}
     return json.loads(json.dumps({"settings": found, "fits": calls}))
 
 
@@ -326,15 +320,12 @@ def _plain(values: Mapping[str, object]) -> dict[str, object]:
 
 def _commit() -> str:
     """Name the commit that the code stands at, with a plus sign if it was changed since."""
-    git = ["git", "-C", str(ROOT)]
+    # No tag is to stand for it: its number alone.
+    command = ["git", "-C", str(ROOT), "describe", "--always", "--dirty=+", "--exclude=*"]
     try:
-        head = subprocess.run(
-            [*git, "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=True
-        )
-        changed = subprocess.run([*git, "status", "--porcelain"], capture_output=True, text=True, check=True)
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
     except (OSError, subprocess.CalledProcessError):
         return "unknown"
-    return head.stdout.strip() + ("+" if changed.stdout.strip() else "")
 
 
 if __name__ == "__main__":
