@@ -18,12 +18,12 @@ import nbformat
 import numpy as np
 import psutil
 
-from helpers import embeddings, metrics, networks, photographs
+from helpers import embeddings, files, metrics, networks, photographs
 from helpers.backend import keras
 from helpers.display import COLUMNS
 from helpers.errors import CourseError
 from helpers.lab import normalize, rgb_to_lab
-from helpers.photographs import Photographs, transfer
+from helpers.photographs import Photographs
 from helpers.photographs.hygiene import SPLITS
 from helpers.places import MODELS, NOTEBOOKS, ROOT
 from helpers.profiles import PROFILES, Lesson, Profile
@@ -458,7 +458,7 @@ def _read(path: Path) -> dict:
 
 
 def _store(path: Path, record: Mapping[str, object]) -> None:
-    with transfer.partial(path) as part:
+    with files.replacing(path) as part:
         part.write_text(json.dumps(record, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 
 

@@ -280,15 +280,38 @@ def test_reduction_is_antialiased():
     assert np.abs(reduced - 127.5).max() <= 4
 
 
+def test_reduction_is_lanczos():
+    """An edge overshoots on either side, more than with any other of Pillow's filters."""
+    edge = np.full((64, 64, 3), 60, np.uint8)
+    edge[:, 34:] = 200
+    row = square(Image.fromarray(edge), 16)[8, :, 0]
+    assert row.tolist() == [60] * 6 + [62, 49, 130, 211, 198] + [200] * 5
+
+
 def test_large_jpeg_is_decoded_small_and_looks_the_same():
     rows, columns = np.mgrid[0:1200, 0:1600]
     scene = np.stack([rows % 256, columns % 256, (rows + columns) // 11], -1).astype(np.uint8)
     data = saved(Image.fromarray(scene), "JPEG", quality=92)
     small = open_picture(data, 64)
-    assert small.size == (800, 600)
     assert small.info["size"] == (1600, 1200)
     full = square(open_picture(data), 64).astype(int)
     assert np.abs(square(small, 64) - full).mean() < 2
+
+
+@pytest.mark.parametrize(
+    ("stated", "asked", "decoded"),
+    [
+        ((1600, 1200), 64, (800, 600)),
+        ((1600, 1200), 300, (800, 600)),
+        ((1600, 1200), 301, (1600, 1200)),
+        ((1023, 1200), 64, (1023, 1200)),
+        ((1024, 1200), 64, (512, 600)),
+        ((5000, 4096), 64, (625, 512)),
+    ],
+)
+def test_a_jpeg_is_decoded_with_twice_the_pixels_that_are_asked_for_and_at_least_512(stated, asked, decoded):
+    data = saved(Image.new("RGB", stated, RED), "JPEG")
+    assert open_picture(data, asked).size == decoded
 
 
 def test_small_view_does_not_depend_on_the_size_asked_for():

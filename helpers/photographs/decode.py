@@ -104,8 +104,8 @@ def square(image: Image.Image, size: int) -> np.ndarray:
 
     Returns
     -------
-    numpy.ndarray
-        uint8, (size, size, 3), 0 to 255.
+    (size, size, 3) ndarray of uint8
+        0 to 255.
     """
     return np.asarray(ImageOps.fit(image, (size, size), Image.Resampling.LANCZOS))
 
@@ -122,8 +122,8 @@ def decode(picture: bytes | str | Path, size: int) -> np.ndarray:
 
     Returns
     -------
-    numpy.ndarray
-        uint8, (size, size, 3), 0 to 255.
+    (size, size, 3) ndarray of uint8
+        0 to 255.
 
     Raises
     ------
