@@ -2,6 +2,7 @@
 
 import csv
 import errno
+import io
 import json
 import multiprocessing
 import shutil
@@ -291,6 +292,41 @@ def test_a_source_with_three_folders_keeps_them(middle, tmp_path):
     for part, folder in (("train", "train"), ("validation", middle), ("test", "test")):
         found = getattr(photographs, part).labels
         assert found == [folder] * 4
+
+
+# By version: means of red, green and blue, and of the steps from row to row and from column to column (which
+# tell one filter from another); for the sample also of chroma and colorfulness.
+SKETCHES = {
+    1: {
+        "the sample": [130.89, 126.42, 114.56, 13.54, 12.91, 46.56, 48.27],
+        "a large JPEG at 64": [126.88, 127.71, 127.39, 14.77, 14.65],
+        "a large JPEG at 300": [126.91, 127.7, 127.39, 52.75, 52.66],
+        "a large JPEG at 301": [126.9, 127.7, 127.39, 47.0, 46.83],
+    }
+}
+
+
+def means(rgb):
+    values = rgb.astype(float)
+    steps = (np.abs(np.diff(values, axis=axis)).mean() for axis in (-3, -2))
+    return [*values.mean(axis=tuple(range(values.ndim - 1))), *steps]
+
+
+def test_the_version_stands_for_these_pixels():
+    """Pillow is pinned and computes in whole numbers: other processors give the same."""
+    sample = load("sample", 64)
+    sketch = {"the sample": [*means(sample.rgb), sample.chroma.mean(), sample.colorfulness.mean()]}
+    coarse = np.random.default_rng(0).integers(0, 256, (300, 400, 3), np.uint8)
+    jpeg = io.BytesIO()
+    Image.fromarray(coarse).resize((1600, 1200), Image.Resampling.BICUBIC).save(jpeg, "JPEG", quality=90)
+    for size in (64, 300, 301):
+        sketch[f"a large JPEG at {size}"] = means(decode(jpeg.getvalue(), size))
+    sketch = {what: [round(float(mean), 2) for mean in each] for what, each in sketch.items()}
+    for what, expected in SKETCHES[prepare.VERSION].items():
+        assert sketch[what] == pytest.approx(expected, abs=0.03), (
+            f"{what} is prepared differently: raise VERSION in helpers/photographs/prepare.py, "
+            f"and store this as its sketch: {sketch}"
+        )
 
 
 @pytest.mark.parametrize("other", ["Pillow", "version"])
