@@ -299,7 +299,7 @@ def test_large_jpeg_is_decoded_small_and_looks_the_same():
 
 
 @pytest.mark.parametrize(
-    ("stated", "asked", "decoded"),
+    ("stated", "wanted", "decoded"),
     [
         ((1600, 1200), 64, (800, 600)),
         ((1600, 1200), 300, (800, 600)),
@@ -309,13 +309,13 @@ def test_large_jpeg_is_decoded_small_and_looks_the_same():
         ((5000, 4096), 64, (625, 512)),
     ],
 )
-def test_a_jpeg_is_decoded_with_twice_the_pixels_that_are_asked_for_and_at_least_512(stated, asked, decoded):
+def test_a_jpeg_is_decoded_with_twice_the_wanted_pixels_and_at_least_512(stated, wanted, decoded):
     data = saved(Image.new("RGB", stated, RED), "JPEG")
-    assert open_picture(data, asked).size == decoded
+    assert open_picture(data, wanted).size == decoded
 
 
-def test_small_view_does_not_depend_on_the_size_asked_for():
+def test_a_thumbnail_does_not_depend_on_the_size_of_preparation():
     noise = np.random.default_rng(1).integers(0, 256, (1100, 1100, 3), np.uint8)
     data = saved(Image.fromarray(noise), "JPEG")
-    views = [square(open_picture(data, size), 64) for size in (64, 96, 224, 256)]
-    assert all(np.array_equal(views[0], view) for view in views[1:])
+    thumbnails = [square(open_picture(data, size), 64) for size in (64, 96, 224, 256)]
+    assert all(np.array_equal(thumbnails[0], each) for each in thumbnails[1:])

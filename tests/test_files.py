@@ -3,6 +3,7 @@
 import os
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -62,11 +63,8 @@ def test_two_threads_that_write_the_same_file_do_not_mix(tmp_path):
             both_write.wait()
             file.write(letter * 1000)
 
-    threads = [threading.Thread(target=write, args=(letter,)) for letter in "ab"]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(write, "ab"))
     assert (tmp_path / "x").read_text() in ("a" * 2000, "b" * 2000)
     assert names(tmp_path) == ["x"]
 
@@ -160,9 +158,10 @@ def test_an_older_entry_is_removed_and_others_are_kept(cache):
     cached("squares-8", "old", variant="b")
     assert cached("squares-8", "new", value=2) == 2
     assert cached("squares-8", "new", value=3, variant="b") == 3
-    key, old = files.digest("new")[:16], files.digest("old")[:16]
-    kept = [f"{name}.{old}" for name in ("squares", "squares-80", "[squares]-8")]
-    assert names(cache) == sorted([f"squares-8.{key}", f"squares-8.{key}.b", *kept])
+    assert cached("[squares]-8", "new", value=4) == 4
+    new, old = files.digest("new")[:16], files.digest("old")[:16]
+    kept = [f"squares.{old}", f"squares-80.{old}", f"squares-8.{new}", f"squares-8.{new}.b"]
+    assert names(cache) == sorted([*kept, f"[squares]-8.{new}"])
 
 
 def test_an_older_entry_that_is_open_elsewhere_is_left(cache, monkeypatch):

@@ -344,7 +344,7 @@ def test_other_pixels_have_another_key_and_another_augmented_file(other, album, 
     assert load(album, 24).key != after.key
 
 
-def test_one_photograph_is_asked_for_in_another_way(album):
+def test_a_single_index_is_refused_in_one_line(album):
     photographs = load(album, 16)
     with pytest.raises(CourseError, match=r"photographs\[3\]: give a slice"):
         photographs[3]
@@ -414,8 +414,9 @@ def only_open(source, size, monkeypatch):
         return load(source, size)
 
 
-def test_what_was_prepared_is_opened_again(album, monkeypatch):
+def test_what_was_prepared_is_opened_again(album, cache, monkeypatch):
     first = load(album, 32)
+    assert sorted(file.name for file in cache.glob("*/*")) == ["record.json", "rgb.npy"]
     again = only_open(album, 32, monkeypatch)
     assert np.array_equal(first.rgb, again.rgb)
     for field in (

@@ -12,7 +12,7 @@ import nbformat
 import numpy as np
 import pytest
 
-from helpers import metrics, networks, profiles, records
+from helpers import metrics, networks, places, profiles, records
 from helpers.backend import keras
 from helpers.display import COLUMNS
 from helpers.errors import CourseError
@@ -26,7 +26,9 @@ TINY = dataclasses.asdict(profiles.PROFILES["tiny"])
 
 @pytest.fixture(scope="module")
 def photographs(tmp_path_factory):
-    return load("sample", 8, cache=tmp_path_factory.mktemp("cache"))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(places, "CACHE", tmp_path_factory.mktemp("cache"))
+        return load("sample", 8)
 
 
 @pytest.fixture(scope="module")

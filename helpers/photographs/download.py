@@ -24,7 +24,7 @@ def fetch(name: str, to: str | Path | None = None) -> Path:
     name : str
         A name of the catalogue (`helpers.photographs.sources.SOURCES`).
     to : path, optional
-        The folder to put it into; `data/downloads` unless told.
+        The folder to put it into; `data/downloads` by default.
 
     Returns
     -------

@@ -132,10 +132,9 @@ def _batches(members: Iterator[archives.Member], size: int, found: _Found) -> It
 def _decode_batch(batch: list[archives.Member], size: int) -> tuple[list[tuple], hygiene.Descriptors | None]:
     photographs, thumbnails = [], []
     for member in batch:
-        if member.data is None:
-            photographs.append((member.name, "", None, None, member.reason))
-            continue
         try:
+            if member.data is None:
+                raise decode.DecodeError(member.reason)
             image = decode.open_picture(member.data, size)
         except decode.DecodeError as error:
             photographs.append((member.name, "", None, None, str(error)))
@@ -147,7 +146,7 @@ def _decode_batch(batch: list[archives.Member], size: int) -> tuple[list[tuple],
 
 
 def _arrange(found: _Found, path: Path) -> tuple[dict, list[int]]:
-    """Decide on splits, order and what is set aside; give the record and the rows to keep, in order."""
+    """Decide on splits, order and what is set aside; return the record and the rows to keep, in order."""
     if not found.names:
         example = f", for example {found.skipped[0][0]}: {found.skipped[0][1]}" if found.skipped else ""
         raise CourseError(f"no photograph in {path}: {found.files} files were looked at{example}")
@@ -159,13 +158,10 @@ def _arrange(found: _Found, path: Path) -> tuple[dict, list[int]]:
     splits = _splits(names, found.checksums, listed)
     aside = hygiene.set_aside(descriptors, names, found.checksums, splits)
     position = {name: number for number, name in enumerate(listed)}
+    last = len(listed)
     order = sorted(
         (row for row in range(len(names)) if row not in aside),
-        key=lambda row: (
-            SPLITS.index(splits[row]),
-            position.get(names[row], len(position)),
-            found.checksums[row],
-        ),
+        key=lambda row: (SPLITS.index(splits[row]), position.get(names[row], last), found.checksums[row]),
     )
     kept = Counter(splits[row] for row in order)
     if len(kept) < len(SPLITS):
