@@ -69,7 +69,7 @@ def load_backbone(name: str) -> Backbone:
     Raises
     ------
     CourseError
-        If no network has that name, or if its weights cannot be had.
+        If no network has that name, or if its weights cannot be downloaded.
     """
     if name == "classifier":
         return classifier_backbone(keras.saving.load_model(MODELS / "classifier.keras", compile=False))

@@ -247,7 +247,7 @@ def _mix(x, matrix):
 
 
 def _keras():
-    """Load Keras only where a tensor asks for it: its start-up takes seconds."""
+    """Load Keras only for tensors: its start-up takes seconds."""
     from helpers.backend import keras
 
     return keras

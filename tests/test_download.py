@@ -401,6 +401,11 @@ def test_fetch_of_what_is_not_in_the_catalogue(tmp_path):
     assert fetch("sample") == SAMPLE
 
 
+def test_an_archive_without_a_checksum_is_still_an_archive(flowers, content, tmp_path, monkeypatch):
+    catalogue(monkeypatch, "flowers", sha256="")
+    assert fetch("flowers", tmp_path).read_bytes() == content
+
+
 def test_too_little_space_is_said_before_the_download(flowers, server, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(shutil, "disk_usage", lambda _: shutil._ntuple_diskusage(10**6, 10**6, 1000))
     with pytest.raises(CourseError, match=r"flowers takes 0 MB, and .* has 0 MB left: make room"):
