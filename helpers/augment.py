@@ -9,30 +9,28 @@ photograph once, and an epoch chooses among them. The story's random rotation, s
 and zoom are not here: they would have to be computed anew in every step.
 """
 
-import glob
 import os
 import shutil
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
-from hashlib import sha256
-from pathlib import Path
+from functools import partial
 
 import numpy as np
 import skimage
 from skimage import exposure
 
-from helpers import lab
+from helpers import files
 from helpers.errors import CourseError
-from helpers.lab import ROUNDING, rgb_to_lab
-from helpers.photographs import transfer
-from helpers.places import CACHE
+from helpers.lab import AB_SCALE, L_SCALE, ROUNDING, rgb_to_lab
 
+# Whoever changes what `encode` gives (here, or in `helpers.lab`) raises this: what an earlier version
+# stored is then computed anew. A test holds it to the numbers.
+VERSION = 1
 FLIPS = ("left-right", "upside-down")
 CONTRASTS = ("adaptive", "stretch", "equalize")
 CLIP_LIMIT = 0.02
 # One step of the eight bits of `encode`, in normalized L and ab.
 L_STEP = np.float32(1 / 255)
-AB_STEP = np.float32(1 / 128)
+AB_STEP = np.float32(1 / AB_SCALE)
 
 
 def contrast_on_rgb(rgb, operation):
@@ -40,7 +38,7 @@ def contrast_on_rgb(rgb, operation):
 
     Parameters
     ----------
-    rgb : NumPy array, shape (height, width, 3)
+    rgb : (height, width, 3) ndarray of uint8 or float
         uint8 in 0..255, or floating point in 0..1.
     operation : {"adaptive", "stretch", "equalize"}
         Adaptive equalization with a clip limit of 0.02, stretching between the 2nd
@@ -48,7 +46,7 @@ def contrast_on_rgb(rgb, operation):
 
     Returns
     -------
-    float32 array, shape (height, width, 3)
+    rgb : (height, width, 3) ndarray of float32
         In 0..1.
 
     Raises
@@ -70,14 +68,14 @@ def contrast_on_lightness(L, operation):
 
     Parameters
     ----------
-    L : NumPy float array, shape (height, width)
+    L : (height, width) ndarray of float
         In 0..100.
     operation : {"adaptive", "stretch", "equalize"}
         As for `contrast_on_rgb`.
 
     Returns
     -------
-    float32 array, shape (height, width)
+    L : (height, width) ndarray of float32
         In 0..100.
 
     Raises
@@ -85,7 +83,7 @@ def contrast_on_lightness(L, operation):
     CourseError
         If the operation is unknown, or the values are outside their range.
     """
-    return 100 * _contrast(L / np.float32(100), operation)
+    return L_SCALE * _contrast(L / np.float32(L_SCALE), operation)
 
 
 def flip(picture, direction):
@@ -93,15 +91,15 @@ def flip(picture, direction):
 
     Parameters
     ----------
-    picture : array, shape (..., height, width, channels)
+    picture : (..., height, width, channels) ndarray
         Any values.
     direction : {"left-right", "upside-down"}
         Which way.
 
     Returns
     -------
-    array of the same shape
-        A view: nothing is copied.
+    picture : ndarray
+        A view of the same shape: nothing is copied.
 
     Raises
     ------
@@ -118,18 +116,18 @@ def prepare(photographs, contrast=CONTRASTS):
 
     Parameters
     ----------
-    photographs : Photographs, or uint8 array of shape (n, height, width, 3)
-        What Photographs are prepared to is computed once and kept in a memory-mapped
-        file under data/cache/, until the same source at the same size gives other pixels;
-        what an array is prepared to is kept in memory.
+    photographs : Photographs or (n, height, width, 3) ndarray of uint8
+        For Photographs the result is computed once and kept in a memory-mapped file under
+        data/cache/, until the same source at the same size gives other pixels; for an array
+        it is in memory.
     contrast : tuple of str
         The operations whose variants are wanted.
 
     Returns
     -------
-    structured array, shape (n,)
-        Its fields "L", uint8 (n, 1 + operations, height, width), and "ab", int8
-        (n, height, width, 2), are those of `encode`.
+    prepared : (n,) structured ndarray
+        Its fields "L", (n, 1 + operations, height, width) of uint8, and "ab",
+        (n, height, width, 2) of int8, are those of `encode`.
 
     Raises
     ------
@@ -140,36 +138,31 @@ def prepare(photographs, contrast=CONTRASTS):
         prepared = np.empty(len(photographs), _layout(photographs, contrast))
         _fill(prepared, photographs, contrast)
         return prepared
-    code = [Path(room).read_text(encoding="utf-8") for room in (__file__, lab.__file__)]
-    made_of = _digest(photographs.key, skimage.__version__, *code)
-    # One key serves all splits; the names tell them apart.
-    chosen = _digest(*photographs.names, "", *contrast)
-    start = f"augmented-{photographs.name}-{photographs.size}"
-    kept = CACHE / f"{start}-{made_of}-{chosen}.npy"
-    if not kept.exists():
-        _store(kept, photographs.rgb, contrast)
-        for other in CACHE.glob(f"{glob.escape(start)}-{'?' * len(made_of)}-{'?' * len(chosen)}.npy"):
-            if not other.name.startswith(f"{start}-{made_of}"):
-                with suppress(OSError):  # another notebook may have it open
-                    other.unlink()
-    return np.load(kept, mmap_mode="r")
+    return files.cached(
+        f"augmented-{photographs.name}-{photographs.size}",
+        files.digest(VERSION, photographs.key, skimage.__version__),
+        lambda file: _store(file, photographs.rgb, contrast),
+        partial(np.load, mmap_mode="r"),
+        # One key serves all splits; the names tell them apart.
+        variant=files.digest(*photographs.names, "", *contrast)[:8],
+    )
 
 
 def encode(rgb, contrast=CONTRASTS):
-    """Return the variants of a photograph's L, and its ab, in eight bits each.
+    """Compute the variants of a photograph's L, and its ab, in eight bits each.
 
     Parameters
     ----------
-    rgb : uint8 array, shape (height, width, 3)
-        The photograph.
+    rgb : (height, width, 3) ndarray of uint8
+        The photograph, 0 to 255.
     contrast : tuple of str
         The operations whose variants are wanted.
 
     Returns
     -------
-    L : uint8 array, shape (1 + operations, height, width)
+    L : (1 + operations, height, width) ndarray of uint8
         L * 2.55, rounded: as it is, and after each operation.
-    ab : int8 array, shape (height, width, 2)
+    ab : (height, width, 2) ndarray of int8
         a and b, rounded to whole units.
 
     Notes
@@ -181,11 +174,7 @@ def encode(rgb, contrast=CONTRASTS):
     """
     L, ab = np.split(rgb_to_lab(rgb), [1], axis=-1)
     variants = [L[..., 0], *(contrast_on_lightness(L[..., 0], operation) for operation in contrast)]
-    return np.rint(np.stack(variants) * 2.55).astype(np.uint8), np.rint(ab).astype(np.int8)
-
-
-def _digest(*parts):
-    return sha256("\n".join(parts).encode()).hexdigest()[:8]
+    return np.rint(np.stack(variants) * (255 / L_SCALE)).astype(np.uint8), np.rint(ab).astype(np.int8)
 
 
 def _layout(rgb, contrast):
@@ -207,23 +196,20 @@ def _fill(prepared, rgb, contrast):
             pass
 
 
-def _store(kept, rgb, contrast):
-    """Write the file under another name first: what bears its name is whole."""
-    kept.parent.mkdir(parents=True, exist_ok=True)
+def _store(file, rgb, contrast):
     layout = _layout(rgb, contrast)
-    needed, free = len(rgb) * layout.itemsize, shutil.disk_usage(kept.parent).free
+    needed, free = len(rgb) * layout.itemsize, shutil.disk_usage(file.parent).free
     if needed > free:
         raise CourseError(
             f"preparing {len(rgb)} photographs takes {needed / 1e9:.1f} GB of disk, and "
             f"{free / 1e9:.1f} GB are free: make room, or choose a smaller size."
         )
-    with transfer.partial(kept) as part:
-        prepared = np.lib.format.open_memmap(part, mode="w+", dtype=layout, shape=(len(rgb),))
-        try:
-            _fill(prepared, rgb, contrast)
-            prepared.flush()
-        finally:
-            del prepared  # Windows neither renames nor removes a file that is mapped
+    prepared = np.lib.format.open_memmap(file, mode="w+", dtype=layout, shape=(len(rgb),))
+    try:
+        _fill(prepared, rgb, contrast)
+        prepared.flush()
+    finally:
+        del prepared  # Windows neither renames nor removes a file that is mapped
 
 
 def _contrast(picture, operation):

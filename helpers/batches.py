@@ -1,9 +1,6 @@
 """Photographs as batches of normalized (L, ab) for `fit`, augmented for training."""
 
 import itertools
-import math
-import weakref
-from collections import deque
 
 import numpy as np
 
@@ -12,16 +9,13 @@ from helpers.backend import keras
 from helpers.errors import CourseError
 from helpers.lab import normalize, rgb_to_lab
 
-# Batches whose memory is kept for later ones: about as many as `fit` holds at a time.
-MOST_SPARE = 4
-
 
 class Batches(keras.utils.PyDataset):
     """Batches of normalized lightness and colors, for `fit` and for loops of one's own.
 
     Parameters
     ----------
-    photographs : Photographs, or uint8 array of shape (n, height, width, 3)
+    photographs : Photographs or (n, height, width, 3) ndarray of uint8
         What to learn from.
     batch_size : int
         Photographs in a batch; the last batch of an epoch may be smaller.
@@ -30,14 +24,12 @@ class Batches(keras.utils.PyDataset):
     augment : bool
         True for training: shuffle, flip, and choose a variant of L, all at random.
         False for validation and test: in order and unchanged.
-    embedding : float array, shape (n, d), optional
+    embedding : (n, d) ndarray of float, optional
         One vector a photograph, given to the network as its second input.
     flips, contrast : tuple of str
         What `augment` does: some of `augment.FLIPS`, each for half of the photographs,
         and some of `augment.CONTRASTS`, each as often as the untouched L. Empty tuples
         leave the shuffling alone.
-    **options
-        Those of `keras.utils.PyDataset`: taken, and without effect (see `workers`).
 
     Raises
     ------
@@ -46,8 +38,8 @@ class Batches(keras.utils.PyDataset):
 
     Notes
     -----
-    A batch is `(L, ab)`, or `((L, embedding), ab)`: L float32 (b, height, width, 1)
-    in 0..1, and ab float32 (b, height, width, 2) in about -1..1.
+    A batch is `(L, ab)`, or `((L, embedding), ab)`: L is (b, height, width, 1) of
+    float32 in 0..1, and ab (b, height, width, 2) of float32 in about -1..1.
 
     A batch is a function of seed, epoch and index, and of nothing else. The epoch counts
     the calls of `on_epoch_end`, of which `fit` makes one before its first epoch. `fit`
@@ -55,8 +47,8 @@ class Batches(keras.utils.PyDataset):
     `shuffle=False`; `keras.utils.set_random_seed` seeds those.
 
     Training batches come from `augment.prepare`: L is within 0.2 and ab within 0.5 CIE
-    units of the photograph. Validation batches are converted as they are asked for, and
-    are exact to float32. Contrast precedes the flips. Adaptive equalization works in
+    units of the photograph. Validation batches are converted as they are used, and are
+    exact to float32. Contrast precedes the flips. Adaptive equalization works in
     tiles, so the other order would differ: by 1 unit of L on average at 64 px, and by
     0.4 at 256.
     """
@@ -70,9 +62,10 @@ class Batches(keras.utils.PyDataset):
         embedding=None,
         flips=FLIPS,
         contrast=CONTRASTS,
-        **options,
     ):
-        super().__init__(**options)
+        # Keras' default of one worker makes batches where they are used: one takes a fraction of a
+        # millisecond a photograph. More would hand JAX and PyTorch batches of the epoch before.
+        super().__init__()
         rgb = getattr(photographs, "rgb", photographs)
         _check(rgb, batch_size, seed, embedding, flips, contrast)
         self.batch_size, self.seed, self.augment = batch_size, seed, augment
@@ -82,18 +75,8 @@ class Batches(keras.utils.PyDataset):
             # Plain arrays over the mapped file: taking part of a memory map costs more than of an array.
             prepared = np.asarray(prepare(photographs, contrast))
             self._variants, self._ab = prepared["L"], prepared["ab"]
-        self._spare = deque(maxlen=MOST_SPARE)
         self.epoch = 0
         self._draw()
-
-    @property
-    def workers(self):
-        """0, whatever is asked for: batches are made where they are used.
-
-        One takes a fraction of a millisecond a photograph. Keras' queue of workers
-        would gain nothing, and hand JAX and PyTorch batches of the epoch before.
-        """
-        return 0
 
     def __len__(self):
         return -(-len(self._rgb) // self.batch_size)
@@ -113,7 +96,7 @@ class Batches(keras.utils.PyDataset):
         self._draw()
 
     def _draw(self):
-        """Draw order, flips and variants of all photographs at once, for any worker to read."""
+        """Draw order, flips and variants of all photographs at once."""
         count = len(self._rgb)
         if not self.augment:
             self._order = np.arange(count)
@@ -126,9 +109,7 @@ class Batches(keras.utils.PyDataset):
     def _augmented(self, chosen):
         """Choose, flip and scale: every number is written once."""
         shape = (len(chosen), *self._rgb.shape[1:3])
-        pixels = math.prod(shape)
-        memory = self._memory(3 * pixels)
-        L, ab = memory[:pixels].reshape(*shape, 1), memory[pixels:].reshape(*shape, 2)
+        L, ab = np.empty((*shape, 1), np.float32), np.empty((*shape, 2), np.float32)
         for k, i in enumerate(chosen):
             lightness = self._variants[i, self._variant[i], :, :, None]
             # Two bytes seen as one number: so a and b of a pixel stay side by side.
@@ -138,21 +119,6 @@ class Batches(keras.utils.PyDataset):
             np.multiply(lightness, L_STEP, out=L[k])
             np.multiply(np.ascontiguousarray(colors).view(np.int8), AB_STEP, out=ab[k])
         return L, ab
-
-    def _memory(self, count):
-        """Return memory for so many numbers: that of a batch that nobody holds any more, if there is one.
-
-        Memory that is new to a process has to be mapped and cleared page by page, which
-        costs as much as filling it. Every array made of a batch, a tensor on its memory
-        included, holds `lent`; when the last of them is gone, the memory is spare again.
-        """
-        try:
-            memory = self._spare.pop()
-        except IndexError:
-            memory = bytearray(4 * 3 * self.batch_size * math.prod(self._rgb.shape[1:3]))
-        lent = np.frombuffer(memory, np.float32, count)
-        weakref.finalize(lent, self._spare.append, memory).atexit = False
-        return lent
 
 
 def _check(rgb, batch_size, seed, embedding, flips, contrast):

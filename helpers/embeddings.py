@@ -9,16 +9,20 @@ import hashlib
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
-from helpers import lab
+from helpers import files
 from helpers.backend import keras
 from helpers.errors import CourseError
 from helpers.lab import denormalize, lab_to_rgb, normalize, rgb_to_lab
-from helpers.photographs import Photographs, transfer
-from helpers.places import CACHE, MODELS
+from helpers.photographs import Photographs
+from helpers.places import MODELS
+
+# Whoever changes what `embed` gives for the same network and photographs (here, or in `helpers.lab`) raises
+# this: embeddings that an earlier version computed are then computed anew.
+VERSION = 1
+BATCH = 32
 
 
 @dataclass(frozen=True)
@@ -65,7 +69,7 @@ def load_backbone(name: str) -> Backbone:
     Raises
     ------
     CourseError
-        If no network has that name, or if its weights cannot be had.
+        If no network has that name, or if its weights cannot be downloaded.
     """
     if name == "classifier":
         return classifier_backbone(keras.saving.load_model(MODELS / "classifier.keras", compile=False))
@@ -127,17 +131,17 @@ def grey_input(L: np.ndarray, backbone: Backbone) -> np.ndarray:
 
     Parameters
     ----------
-    L : ndarray
-        Lightness, (n, s, s, 1) float32 in 0..1.
+    L : (n, s, s, 1) ndarray of float32
+        Lightness in 0..1.
     backbone : Backbone
         Says the size and the range.
 
     Returns
     -------
-    ndarray
-        (n, size, size, 3) float32, or one channel for the course's classifier:
-        the grey of that lightness as RGB values of 0..255, resized, then mapped
-        by the backbone's own preprocessing (to -1..1 for Inception-ResNet-v2).
+    pictures : (n, size, size, 3) ndarray of float32
+        One channel for the course's classifier. The grey of that lightness as RGB
+        values of 0..255, resized with antialiasing, then mapped by the backbone's own
+        preprocessing (to -1..1 for Inception-ResNet-v2).
 
     Notes
     -----
@@ -146,11 +150,11 @@ def grey_input(L: np.ndarray, backbone: Backbone) -> np.ndarray:
     """
     grey = lab_to_rgb(denormalize(L, np.zeros((*L.shape[:-1], 2), L.dtype))) * 255
     shape = (backbone.size, backbone.size)
-    larger = keras.ops.image.resize(grey, shape, interpolation="bilinear", antialias=True)
-    return backbone.preprocess(keras.ops.convert_to_numpy(larger))
+    resized = keras.ops.image.resize(grey, shape, interpolation="bilinear", antialias=True)
+    return backbone.preprocess(keras.ops.convert_to_numpy(resized))
 
 
-def embed(photographs: Photographs, backbone: Backbone, batch_size: int = 32) -> np.ndarray:
+def embed(photographs: Photographs, backbone: Backbone) -> np.ndarray:
     """Embed photographs, or read the embeddings that an earlier call has kept.
 
     Parameters
@@ -159,29 +163,29 @@ def embed(photographs: Photographs, backbone: Backbone, batch_size: int = 32) ->
         The photographs; only their lightness is used.
     backbone : Backbone
         The pretrained network.
-    batch_size : int
-        Photographs embedded together.
 
     Returns
     -------
-    ndarray
-        (n, d) float32, kept under `data/cache` by the photographs and the backbone's weights.
+    embedding : (n, d) ndarray of float32
+        Kept under `data/cache` by the photographs and the backbone's weights.
     """
-    code = [Path(room).read_text(encoding="utf-8") for room in (__file__, lab.__file__)]
-    made_of = hashlib.sha256("\n".join([photographs.key, *photographs.names, *code]).encode())
-    for array in backbone.network.get_weights():
-        made_of.update(np.ascontiguousarray(array))
-    kept = CACHE / f"embedding-{backbone.name}-{made_of.hexdigest()[:24]}.npy"
-    if kept.is_file():
-        return np.load(kept)
-    batches = []
-    for start in range(0, len(photographs), batch_size):
-        L, _ = normalize(rgb_to_lab(photographs.rgb[start : start + batch_size]))
-        batches.append(backbone.network.predict_on_batch(grey_input(L, backbone)))
-    embedding = np.concatenate(batches).astype("float32")
-    with transfer.partial(kept) as part, part.open("wb") as file:
-        np.save(file, embedding)
-    return embedding
+    weights = [hashlib.sha256(np.ascontiguousarray(array)) for array in backbone.network.get_weights()]
+
+    def write(file):
+        batches = []
+        for start in range(0, len(photographs), BATCH):
+            L, _ = normalize(rgb_to_lab(photographs.rgb[start : start + BATCH]))
+            batches.append(backbone.network.predict_on_batch(grey_input(L, backbone)))
+        with file.open("wb") as opened:
+            np.save(opened, np.concatenate(batches).astype("float32"))
+
+    return files.cached(
+        f"embedding-{backbone.name}-{photographs.name}-{photographs.size}",
+        files.digest(VERSION, photographs.key, *(each.hexdigest() for each in weights)),
+        write,
+        np.load,
+        variant=files.digest(*photographs.names)[:8],  # one key serves all splits
+    )
 
 
 def inputs_of(network: keras.Model, seen: Photographs, backbone: str) -> np.ndarray | list[np.ndarray]:

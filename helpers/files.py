@@ -8,21 +8,24 @@ import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import TypeVar
 
 from helpers import places
 
+T = TypeVar("T")
 _KEY = 16  # characters of a cache entry's key in its name
+_ABANDONED = 86_400  # seconds after which nobody can still be writing a part
 
 
 @contextmanager
 def replacing(target: Path) -> Iterator[Path]:
-    """Rename a finished file or folder into place, so that nothing half-written bears its name.
+    """Write a file or a folder under another name, and rename it into place when it is finished.
 
     Parameters
     ----------
     target : pathlib.Path
-        Where it belongs in the end; its folder is made if need be. A file there is replaced, a folder
-        is left: whoever renamed it first made the same.
+        Where it belongs in the end; its folder is made if need be. `rename` says what becomes of
+        what is there.
 
     Yields
     ------
@@ -35,19 +38,68 @@ def replacing(target: Path) -> Iterator[Path]:
         If it cannot be written or renamed.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
-    # A name of its own: other threads and processes may be writing the same file. Its ending is kept,
-    # since Keras tells formats apart by it.
-    part = target.with_name(f"{target.stem}.{uuid.uuid4().hex[:8]}.part{target.suffix}")
+    # A name of its own: other threads and processes may be writing the same file. Hidden: who reads a
+    # folder of photographs passes it over. Its ending is kept, since Keras tells formats apart by it.
+    part = target.with_name(f".{target.stem}.{uuid.uuid4().hex[:8]}.part{target.suffix}")
     try:
         yield part
-        _rename(part, target)
+        rename(part, target)
     finally:
         with suppress(OSError):  # the error that led here says more
             _remove(part)
 
 
+def rename(part: Path, target: Path) -> None:
+    """Rename a finished file or folder into place.
+
+    Windows refuses while another process has the target open; so it is tried again for a second.
+
+    Parameters
+    ----------
+    part : pathlib.Path
+        What is finished.
+    target : pathlib.Path
+        Its name from now on, in the same file system. A file there is replaced. A folder with anything
+        in it is left, and `part` too: whoever renamed it first made the same.
+
+    Raises
+    ------
+    OSError
+        If it cannot be renamed.
+    """
+    for pause in (0.1, 0.3, 0.6, None):
+        try:
+            part.replace(target)
+            return
+        except OSError as error:
+            if part.is_dir() and target.is_dir():
+                return
+            if pause is None or not (isinstance(error, PermissionError) and target.exists()):
+                raise
+            time.sleep(pause)
+
+
+def write_bytes(target: Path, content: bytes) -> None:
+    """Write a file, whole or not at all.
+
+    Parameters
+    ----------
+    target : pathlib.Path
+        The file.
+    content : bytes
+        Its content.
+
+    Raises
+    ------
+    OSError
+        If it cannot be written.
+    """
+    with replacing(target) as part:
+        part.write_bytes(content)
+
+
 def write_text(target: Path, text: str) -> None:
-    """Write a text file in UTF-8, whole or not at all.
+    r"""Write a text file in UTF-8 with `\n` at the end of a line, whole or not at all.
 
     Parameters
     ----------
@@ -61,42 +113,54 @@ def write_text(target: Path, text: str) -> None:
     OSError
         If it cannot be written.
     """
-    with replacing(target) as part:
-        part.write_text(text, encoding="utf-8")
+    write_bytes(target, text.encode())
 
 
-def cached(name: str, key: str, write: Callable[[Path], None]) -> Path:
-    """Find something computed earlier in `data/cache`, or compute it now.
+def cached(
+    name: str, key: str, write: Callable[[Path], None], read: Callable[[Path], T], variant: str = ""
+) -> T:
+    """Read what was computed earlier and kept in `data/cache`, or compute and keep it now.
 
     Parameters
     ----------
     name : str
-        What it is, as ``embedding-sample-64``. Entries of this name with other keys are out of date
-        and removed.
+        What it is, without a dot, as ``embedding-sample-64``. Entries of this name with other keys
+        are out of date, and are removed when a new one is written.
     key : str
         The `digest` of all that it is computed from.
     write : callable
         Writes a file or a folder at the path that it is given.
+    read : callable
+        Opens what `write` wrote, at the path that it is given. If it fails, someone cut or altered the
+        entry, which is then written once more.
+    variant : str, optional
+        Tells entries apart that are computed from the same and kept side by side.
 
     Returns
     -------
-    pathlib.Path
-        The file or folder, whole.
+    object
+        What `read` returns.
 
     Raises
     ------
     OSError
-        If it cannot be written.
+        If it cannot be written. Other errors are those of `write` and `read`.
     """
-    entry = places.CACHE / f"{name}.{key[:_KEY]}"
-    if not entry.exists():
+    current = f"{name}.{key[:_KEY]}"
+    entry = places.CACHE / (f"{current}.{variant}" if variant else current)
+    if entry.exists():
+        try:
+            return read(entry)
+        except Exception:  # whatever the reader raises on a file that is not whole
+            _remove(entry)
+    try:
         with replacing(entry) as part:
             write(part)
-        for other in places.CACHE.glob(f"{glob.escape(name)}.{'?' * _KEY}"):
-            if other != entry:
-                with suppress(OSError):  # another notebook may have it open
-                    _remove(other)
-    return entry
+    except PermissionError:  # on Windows, if another process made the same meanwhile and has it open
+        if not entry.exists():
+            raise
+    _remove_outdated(name, current)
+    return read(entry)
 
 
 def digest(*parts: object) -> str:
@@ -116,22 +180,15 @@ def digest(*parts: object) -> str:
     return hashlib.sha256("\0".join(map(str, parts)).encode(errors="surrogateescape")).hexdigest()
 
 
-def _rename(part: Path, target: Path) -> None:
-    """Rename, and ask again for a second where Windows refuses since another process has the file open.
-
-    That process made or reads the same, so if it does not let go, its file is left.
-    """
-    for pause in (0, 0.1, 0.3, 0.6):
-        time.sleep(pause)
-        try:
-            part.replace(target)
-            return
-        except OSError as error:
-            made_by_another = part.is_dir() and target.is_dir()
-            if not (target.exists() and (made_by_another or isinstance(error, PermissionError))):
-                raise
-            if made_by_another:
-                return
+def _remove_outdated(name: str, current: str) -> None:
+    """Remove entries with other keys, and what was abandoned when a process was killed."""
+    name = glob.escape(name)
+    entries = places.CACHE.glob(f"{name}.{'?' * _KEY}*")
+    outdated = {entry for entry in entries if not entry.name.startswith(current)}
+    for path in (*outdated, *places.CACHE.glob(f".{name}.*")):
+        with suppress(OSError):  # another process may have it open, or have removed it
+            if path in outdated or time.time() - path.stat().st_mtime > _ABANDONED:
+                _remove(path)
 
 
 def _remove(path: Path) -> None:

@@ -20,8 +20,9 @@ from helpers.errors import CourseError
 WHITE = xyz_tristimulus_values(illuminant="D65", observer="2", dtype=np.float64)
 TO_XYZ = xyz_from_rgb / WHITE[:, None]
 FROM_XYZ = rgb_from_xyz * WHITE
-# Half a step of an 8-bit channel: what rounding to uint8 forgives.
-HALF_STEP = 0.5 / 255
+# What L and ab are divided by for the networks: L is in 0..100, and 128 bounds a and b on either side.
+L_SCALE = 100
+AB_SCALE = 128
 # What resizing in floating point may leave beyond 0 and 1.
 ROUNDING = 1e-5
 
@@ -31,12 +32,12 @@ def rgb_to_lab(rgb):
 
     Parameters
     ----------
-    rgb : NumPy array or Keras tensor, shape (..., 3)
+    rgb : (..., 3) ndarray or tensor of uint8 or float
         uint8 in 0..255, or floating point in 0..1.
 
     Returns
     -------
-    float32 array or tensor, shape (..., 3)
+    lab : (..., 3) ndarray or tensor of float32
         L in 0..100; a and b in CIE units (about -86..98 and -108..95).
 
     Raises
@@ -59,23 +60,18 @@ def rgb_to_lab(rgb):
     return xp.stack([116 * fy - 16, 500 * (fx - fy), 200 * (fy - fz)], axis=-1)
 
 
-def lab_to_rgb(lab, report_clipped=False):
+def lab_to_rgb(lab):
     """Convert CIE L*a*b* to sRGB; what no screen can show is clipped last of all.
 
     Parameters
     ----------
-    lab : NumPy array or Keras tensor, shape (..., 3)
+    lab : (..., 3) ndarray or tensor of float
         L in 0..100, a and b in CIE units.
-    report_clipped : bool
-        Return the share of clipped pixels as well.
 
     Returns
     -------
-    rgb : float32 array or tensor, shape (..., 3)
+    rgb : (..., 3) ndarray or tensor of float32
         In 0..1.
-    share : float or scalar tensor, only with `report_clipped`
-        The share of pixels, 0..1, of which a channel was off by more than half an
-        8-bit step before it was clipped.
 
     Raises
     ------
@@ -97,13 +93,7 @@ def lab_to_rgb(lab, report_clipped=False):
     fx = fy + lab[..., 1] / 500
     fz = fy - lab[..., 2] / 200
     xyz = xp.stack([_cube(xp, plane) for plane in (fx, fy, fz)], axis=-1)
-    rgb = _gamma(xp, xp.stack(_mix(xyz, FROM_XYZ), axis=-1))
-    clipped = xp.clip(rgb, 0.0, 1.0)
-    if not report_clipped:
-        return clipped
-    off = xp.any(xp.abs(rgb - clipped) > HALF_STEP, axis=-1)
-    share = xp.mean(_float32(xp, off))
-    return clipped, float(share) if xp is np else share
+    return xp.clip(_gamma(xp, xp.stack(_mix(xyz, FROM_XYZ), axis=-1)), 0.0, 1.0)
 
 
 def normalize(lab):
@@ -111,15 +101,15 @@ def normalize(lab):
 
     Parameters
     ----------
-    lab : array or tensor, shape (..., 3)
+    lab : (..., 3) ndarray or tensor of float
         L in 0..100, a and b in CIE units.
 
     Returns
     -------
-    L : shape (..., 1)
-        In 0..1: divided by 100.
-    ab : shape (..., 2)
-        In about -0.84..0.77: divided by 128, so that a `tanh` covers it.
+    L : (..., 1) ndarray or tensor of float
+        In 0..1: divided by `L_SCALE`.
+    ab : (..., 2) ndarray or tensor of float
+        In about -0.84..0.77: divided by `AB_SCALE`, so that a `tanh` covers it.
 
     Raises
     ------
@@ -127,7 +117,7 @@ def normalize(lab):
         If there are not 3 channels, or they are no floats.
     """
     _check_channels(lab, "LAB")
-    return lab[..., :1] / 100, lab[..., 1:] / 128
+    return lab[..., :1] / L_SCALE, lab[..., 1:] / AB_SCALE
 
 
 def denormalize(L, ab):
@@ -135,14 +125,14 @@ def denormalize(L, ab):
 
     Parameters
     ----------
-    L : array or tensor, shape (..., 1)
+    L : (..., 1) ndarray or tensor of float
         In 0..1.
-    ab : array or tensor, shape (..., 2)
+    ab : (..., 2) ndarray or tensor of float
         In about -1..1.
 
     Returns
     -------
-    array or tensor, shape (..., 3)
+    lab : (..., 3) ndarray or tensor of float
         L in 0..100, a and b in CIE units: the inverse of `normalize`.
 
     Raises
@@ -157,7 +147,7 @@ def denormalize(L, ab):
         )
     both_numpy = isinstance(L, np.ndarray) and isinstance(ab, np.ndarray)
     xp = np if both_numpy else _keras().ops
-    return xp.concatenate([L * 100, ab * 128], axis=-1)
+    return xp.concatenate([L * L_SCALE, ab * AB_SCALE], axis=-1)
 
 
 def to_uint8(rgb):
@@ -165,12 +155,13 @@ def to_uint8(rgb):
 
     Parameters
     ----------
-    rgb : NumPy float array, shape (..., 3)
-        In 0..1.
+    rgb : (..., 3) ndarray of float
+        In 0..1; uint8 is returned as it is.
 
     Returns
     -------
-    uint8 array, shape (..., 3)
+    rgb : (..., 3) ndarray of uint8
+        In 0..255.
 
     Raises
     ------
@@ -183,7 +174,7 @@ def to_uint8(rgb):
 
 
 def colorfulness(rgb):
-    """Measure how colorful photographs look, by Hasler and Suesstrunk's formula.
+    """Measure how colorful photographs look, by Hasler and Süsstrunk's formula.
 
     This is the signed form of the paper: the opponent channels `R - G` and
     `(R + G) / 2 - B` keep their signs. A form with their absolute values also
@@ -191,12 +182,12 @@ def colorfulness(rgb):
 
     Parameters
     ----------
-    rgb : NumPy uint8 array, shape (..., height, width, 3)
+    rgb : (..., height, width, 3) ndarray of uint8
         In 0..255.
 
     Returns
     -------
-    float64 array, shape (...)
+    colorfulness : (...) ndarray of float64
         0 for grey; by the paper's viewers 15 is slightly, 33 moderately and
         82 highly colorful.
 
@@ -207,7 +198,7 @@ def colorfulness(rgb):
 
     References
     ----------
-    Hasler and Suesstrunk, "Measuring colourfulness in natural images", 2003.
+    Hasler and Süsstrunk, "Measuring colourfulness in natural images", 2003.
     """
     if getattr(rgb, "dtype", None) != np.uint8 or rgb.ndim < 3 or rgb.shape[-1] != 3:
         raise CourseError("colorfulness is that of a uint8 array of shape (..., height, width, 3).")
@@ -256,7 +247,7 @@ def _mix(x, matrix):
 
 
 def _keras():
-    """Load Keras only where a tensor asks for it: its start-up takes seconds."""
+    """Load Keras only for tensors: its start-up takes seconds."""
     from helpers.backend import keras
 
     return keras

@@ -10,7 +10,7 @@ from hypothesis.extra import numpy as hnp
 from skimage import color, data, exposure
 from skimage.transform import resize
 
-from helpers import augment
+from helpers import augment, files, places
 from helpers.augment import (
     CONTRASTS,
     FLIPS,
@@ -174,18 +174,18 @@ def test_contrast_leaves_the_target_alone():
 @pytest.fixture
 def photographs(monkeypatch, tmp_path):
     """Stand-in Photographs, and an empty cache."""
-    monkeypatch.setattr(augment, "CACHE", tmp_path / "cache")
+    monkeypatch.setattr(places, "CACHE", tmp_path / "cache")
     rgb = np.stack([photograph(name, 32) for name in PICTURES])
     return SimpleNamespace(name="own", key="c0ffee", size=32, rgb=rgb, names=list(PICTURES))
 
 
-def files():
-    return sorted(path.name for path in augment.CACHE.iterdir())
+def kept():
+    return sorted(path.name for path in places.CACHE.iterdir())
 
 
 def test_an_array_is_prepared_in_memory(photographs):
     prepared = prepare(photographs.rgb)
-    assert not isinstance(prepared, np.memmap) and not augment.CACHE.exists()
+    assert not isinstance(prepared, np.memmap) and not places.CACHE.exists()
     for one, rgb in zip(prepared, photographs.rgb, strict=True):
         L, ab = encode(rgb)
         assert np.array_equal(one["L"], L) and np.array_equal(one["ab"], ab)
@@ -197,7 +197,7 @@ def test_photographs_are_prepared_once(photographs, monkeypatch):
     assert np.array_equal(first, prepare(photographs.rgb))
     monkeypatch.setattr(augment, "encode", None)
     assert np.array_equal(prepare(photographs), first)
-    assert len(files()) == 1
+    assert len(kept()) == 1
 
 
 @pytest.mark.parametrize("what", ["names", "contrast"])
@@ -206,50 +206,40 @@ def test_other_photographs_have_another_file(photographs, what):
     if what == "names":
         photographs.names = photographs.names[::-1]
     prepare(photographs, CONTRASTS[:1] if what == "contrast" else CONTRASTS)
-    assert len(files()) == 2
+    assert len(kept()) == 2
 
 
-@pytest.mark.parametrize("what", ["key", "skimage", "code"])
-def test_what_is_made_otherwise_takes_the_place_of_the_older_file(photographs, what, monkeypatch, tmp_path):
-    """And of no other one: files of another size, source or choice of photographs stay."""
-    others = {"augmented-own-16-01234567-01234567.npy", "augmented-own-32-64-01234567-01234567.npy"}
-    augment.CACHE.mkdir()
+@pytest.mark.parametrize("what", ["key", "skimage", "version"])
+def test_what_is_made_otherwise_takes_the_place_of_the_older_file(photographs, what, monkeypatch):
+    """And of no other one: files of another size or source stay, and all choices of one version."""
+    others = {"augmented-own-16.0123456789abcdef.01234567", "augmented-own-32-64.0123456789abcdef.01234567"}
+    places.CACHE.mkdir()
     for other in others:
-        (augment.CACHE / other).touch()
-    prepare(photographs)
-    (before,) = set(files()) - others
+        (places.CACHE / other).touch()
+    for contrast in (CONTRASTS, ()):
+        prepare(photographs, contrast)
+    before = set(kept()) - others
+    assert len(before) == 2
     if what == "key":
         photographs.key = "decaf"
     elif what == "skimage":
         monkeypatch.setattr(augment.skimage, "__version__", "0")
     else:
-        (tmp_path / "lab.py").write_text("another formula")
-        monkeypatch.setattr(augment.lab, "__file__", str(tmp_path / "lab.py"))
+        monkeypatch.setattr(augment, "VERSION", augment.VERSION + 1)
     prepare(photographs)
-    (after,) = set(files()) - others
-    assert after != before
-
-
-def test_an_older_file_that_cannot_be_removed_is_left(photographs, monkeypatch):
-    prepare(photographs)
-    photographs.key = "decaf"
-
-    def in_use(path, missing_ok=False):
-        raise PermissionError(13, "in use")
-
-    monkeypatch.setattr(augment.Path, "unlink", in_use)
-    assert np.array_equal(prepare(photographs), prepare(photographs.rgb))
+    (after,) = set(kept()) - others
+    assert after not in before
 
 
 def test_the_error_that_stopped_a_preparation_is_the_one_that_is_seen(photographs, monkeypatch):
     def full(*_):
         raise OSError(28, "No space left on device")
 
-    def in_use(path, missing_ok=False):
+    def in_use(path):
         raise PermissionError(13, "in use")
 
     monkeypatch.setattr(augment, "_fill", full)
-    monkeypatch.setattr(augment.Path, "unlink", in_use)
+    monkeypatch.setattr(files, "_remove", in_use)
     with pytest.raises(OSError, match="No space left"):
         prepare(photographs)
 
@@ -265,13 +255,34 @@ def test_a_preparation_cut_short_leaves_nothing(photographs, monkeypatch):
     monkeypatch.setattr(augment, "encode", failing)
     with pytest.raises(KeyboardInterrupt):
         prepare(photographs)
-    assert files() == []
+    assert kept() == []
     monkeypatch.setattr(augment, "encode", whole)
     assert np.array_equal(prepare(photographs), prepare(photographs.rgb))
+
+
+# By version: the mean of L and of each variant, of a and b, and of the steps of a from row to row.
+SKETCHES = {1: [106.41, 121.35, 123.21, 128.73, 13.7, 12.59, 1.33]}
+
+
+def test_the_version_stands_for_these_numbers():
+    prepared = prepare(np.stack([photograph(name) for name in PICTURES]))
+    L, ab = prepared["L"].astype(float), prepared["ab"].astype(float)
+    means = [*L.mean(axis=(0, 2, 3)), *ab.mean(axis=(0, 1, 2)), np.abs(np.diff(ab[..., 0], axis=1)).mean()]
+    sketch = [round(float(mean), 2) for mean in means]
+    assert sketch == pytest.approx(SKETCHES[augment.VERSION], abs=0.1), (
+        f"augmentation gives other numbers: raise VERSION in helpers/augment.py, and store {sketch}"
+    )
+
+
+def test_a_file_that_was_cut_is_prepared_again(photographs):
+    first = prepare(photographs).copy()
+    (file,) = places.CACHE.iterdir()
+    file.write_bytes(file.read_bytes()[:-1])
+    assert np.array_equal(prepare(photographs), first)
 
 
 def test_a_full_disk_is_named_before_anything_is_written(photographs, monkeypatch):
     monkeypatch.setattr(augment.shutil, "disk_usage", lambda _: SimpleNamespace(free=1000))
     with pytest.raises(CourseError, match=r"4 photographs takes 0\.0 GB of disk"):
         prepare(photographs)
-    assert files() == []
+    assert kept() == []

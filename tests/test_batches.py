@@ -1,4 +1,4 @@
-"""Batches: true to the photographs, repeatable whatever the workers, on every Keras backend."""
+"""Batches: true to the photographs and repeatable, on every Keras backend."""
 
 import importlib.util
 import itertools
@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from skimage import data
 from skimage.transform import resize
 
-from helpers import augment
+from helpers import places
 from helpers.augment import CONTRASTS, FLIPS, contrast_on_lightness, flip
 from helpers.backend import keras
 from helpers.batches import Batches
@@ -35,7 +35,7 @@ def rgb():
 
 @pytest.fixture
 def photographs(rgb, monkeypatch, tmp_path):
-    monkeypatch.setattr(augment, "CACHE", tmp_path)
+    monkeypatch.setattr(places, "CACHE", tmp_path)
     names = [f"{i}.jpg" for i in range(COUNT)]
     return SimpleNamespace(name="own", key="c0ffee", size=32, rgb=rgb, names=names)
 
@@ -145,12 +145,6 @@ def test_training_is_shuffled_anew_in_every_epoch(rgb):
         assert np.abs(one - other).max() > 0.01
 
 
-def test_no_worker_is_ever_started(rgb):
-    """Keras' queue of workers hands JAX and PyTorch batches of the epoch before."""
-    batches = Batches(rgb, 4, workers=3, use_multiprocessing=True)
-    assert batches.workers == 0
-
-
 def test_epochs_differ_and_indices_may_come_in_any_order(rgb):
     batches, again = Batches(rgb, 4), Batches(rgb, 4)
     first = all_of(batches)
@@ -166,13 +160,8 @@ def test_a_copy_in_another_process_gives_the_same_batches(photographs):
     assert same(all_of(batches), all_of(pickle.loads(pickle.dumps(batches))))
 
 
-@pytest.mark.parametrize(
-    "options",
-    [{}, {"workers": 3}, {"workers": 2, "use_multiprocessing": True, "max_queue_size": 2}],
-    ids=["one worker", "three", "two processes"],
-)
-def test_fit_learns_the_same_whatever_the_workers(rgb, options):
-    """The losses of two epochs are those of training on the same batches by hand."""
+def test_fit_learns_from_the_batches_of_its_epoch(rgb):
+    """Two epochs give the weights of training on the same batches by hand."""
 
     def network():
         keras.utils.set_random_seed(0)
@@ -182,7 +171,7 @@ def test_fit_learns_the_same_whatever_the_workers(rgb, options):
         return built
 
     by_fit = network()
-    by_fit.fit(Batches(rgb, 5, seed=7, **options), epochs=2, shuffle=False, verbose=0)
+    by_fit.fit(Batches(rgb, 5, seed=7), epochs=2, shuffle=False, verbose=0)
     by_hand, batches = network(), Batches(rgb, 5, seed=7)
     for _ in range(2):
         batches.on_epoch_end()
@@ -227,33 +216,9 @@ def test_training_leaves_the_photographs_as_they_were(photographs):
     assert same([prepared], [(batches._variants, batches._ab)])
 
 
-@pytest.mark.parametrize(
-    "part", [lambda array: array, lambda array: array[1:, ::2], keras.ops.convert_to_tensor]
-)
-def test_what_is_held_of_a_batch_stays_as_it_is(rgb, part):
-    """The memory of batches is used again, but never while anything of them is held."""
-    batches, again = Batches(rgb, 3), Batches(rgb, 3)
-    for _ in range(3):
-        held = [tuple(part(array) for array in batch) for batch in batches]
-        expected = [tuple(part(array.copy()) for array in batch) for batch in again]
-        for one, other in zip(held, expected, strict=True):
-            assert all(np.array_equal(np.asarray(a), np.asarray(b)) for a, b in zip(one, other, strict=True))
-        batches.on_epoch_end()
-        again.on_epoch_end()
-
-
-def test_memory_is_used_again(rgb):
-    """While the next batch is made the last one is still held: two take turns, whatever the length."""
-    batches = Batches(rgb, 1)
-    for batch in batches:
-        assert len(batch[0]) == 1
-    del batch
-    assert len(batches._spare) == 2
-
-
 def test_validation_prepares_nothing(photographs):
     Batches(photographs, 4, augment=False)[0]
-    assert not list(augment.CACHE.iterdir())
+    assert not list(places.CACHE.iterdir())
 
 
 @pytest.mark.parametrize(

@@ -280,19 +280,42 @@ def test_reduction_is_antialiased():
     assert np.abs(reduced - 127.5).max() <= 4
 
 
+def test_reduction_is_lanczos():
+    """An edge overshoots on either side, more than with any other of Pillow's filters."""
+    edge = np.full((64, 64, 3), 60, np.uint8)
+    edge[:, 34:] = 200
+    row = square(Image.fromarray(edge), 16)[8, :, 0]
+    assert row.tolist() == [60] * 6 + [62, 49, 130, 211, 198] + [200] * 5
+
+
 def test_large_jpeg_is_decoded_small_and_looks_the_same():
     rows, columns = np.mgrid[0:1200, 0:1600]
     scene = np.stack([rows % 256, columns % 256, (rows + columns) // 11], -1).astype(np.uint8)
     data = saved(Image.fromarray(scene), "JPEG", quality=92)
     small = open_picture(data, 64)
-    assert small.size == (800, 600)
     assert small.info["size"] == (1600, 1200)
     full = square(open_picture(data), 64).astype(int)
     assert np.abs(square(small, 64) - full).mean() < 2
 
 
-def test_small_view_does_not_depend_on_the_size_asked_for():
+@pytest.mark.parametrize(
+    ("stated", "wanted", "decoded"),
+    [
+        ((1600, 1200), 64, (800, 600)),
+        ((1600, 1200), 300, (800, 600)),
+        ((1600, 1200), 301, (1600, 1200)),
+        ((1023, 1200), 64, (1023, 1200)),
+        ((1024, 1200), 64, (512, 600)),
+        ((5000, 4096), 64, (625, 512)),
+    ],
+)
+def test_a_jpeg_is_decoded_with_twice_the_wanted_pixels_and_at_least_512(stated, wanted, decoded):
+    data = saved(Image.new("RGB", stated, RED), "JPEG")
+    assert open_picture(data, wanted).size == decoded
+
+
+def test_a_thumbnail_does_not_depend_on_the_size_of_preparation():
     noise = np.random.default_rng(1).integers(0, 256, (1100, 1100, 3), np.uint8)
     data = saved(Image.fromarray(noise), "JPEG")
-    views = [square(open_picture(data, size), 64) for size in (64, 96, 224, 256)]
-    assert all(np.array_equal(views[0], view) for view in views[1:])
+    thumbnails = [square(open_picture(data, size), 64) for size in (64, 96, 224, 256)]
+    assert all(np.array_equal(thumbnails[0], each) for each in thumbnails[1:])

@@ -1,12 +1,13 @@
-"""What the pretrained network is given, and that it is asked once."""
+"""What the pretrained network is given, and that its answer is computed once."""
 
 import functools
 from dataclasses import replace
 
 import numpy as np
 import pytest
+from PIL import Image
 
-from helpers import embeddings
+from helpers import embeddings, places
 from helpers.backend import keras
 from helpers.colorings import grey
 from helpers.embeddings import Backbone, embed, grey_input, load_backbone
@@ -19,16 +20,18 @@ inception = keras.applications.inception_resnet_v2
 
 @pytest.fixture(autouse=True)
 def data(monkeypatch, tmp_path):
-    """A folder of its own for what is kept."""
-    monkeypatch.setattr(embeddings, "CACHE", tmp_path)
+    """A folder of its own for what is kept, and small batches."""
+    monkeypatch.setattr(places, "CACHE", tmp_path)
+    monkeypatch.setattr(embeddings, "BATCH", 2)
     return tmp_path
 
 
 @pytest.fixture(scope="module")
 def prepared(tmp_path_factory):
     """The sample at two sizes."""
-    cache = tmp_path_factory.mktemp("cache")
-    return {size: load("sample", size, cache=cache) for size in (16, 24)}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(places, "CACHE", tmp_path_factory.mktemp("cache"))
+        return {size: load("sample", size) for size in (16, 24)}
 
 
 @pytest.fixture
@@ -38,20 +41,20 @@ def few(prepared):
 
 @pytest.fixture
 def random_weights(monkeypatch):
-    """Build networks of keras.applications without their ImageNet weights; returns what was asked for."""
-    asked = []
+    """Build networks of keras.applications without their ImageNet weights; keeps the arguments."""
+    calls = []
 
     def build_without(name):
         builder = getattr(keras.applications, name)
 
         @functools.wraps(builder)
         def build(weights, **options):
-            asked.append((name, weights, options))
+            calls.append((name, weights, options))
             return builder(weights=None, **options)
 
         monkeypatch.setattr(keras.applications, name, build)
 
-    return build_without, asked
+    return build_without, calls
 
 
 def small_backbone(filters=3, preprocess=lambda rgb: rgb / 255):
@@ -114,6 +117,17 @@ def test_the_mistake_makes_every_photograph_black():
     assert np.abs(mistaken + 1).max() < 0.01
 
 
+@pytest.mark.parametrize("size", [20, 96])
+def test_photographs_are_resized_as_pillow_does_it_with_antialiasing(size, prepared):
+    """If this is to change, raise VERSION in helpers/embeddings.py: other inputs, other embeddings."""
+    checkerboard = (np.indices((24, 24)).sum(0) % 2)[None, ..., None].astype(np.float32)
+    L = np.concatenate([normalize(rgb_to_lab(prepared[24].rgb[:3]))[0], checkerboard])
+    as_it_is, resized = (grey_input(L, Backbone("", "", None, side, lambda rgb: rgb)) for side in (24, size))
+    for grey_levels, found in zip(as_it_is[..., 0], resized, strict=True):
+        expected = Image.fromarray(grey_levels).resize((size, size), Image.Resampling.BILINEAR)
+        np.testing.assert_allclose(found, np.stack([expected] * 3, axis=-1), atol=0.5)
+
+
 def test_the_input_is_left_as_it_was():
     L = plain(0.25, 0.75)
     before = L.copy()
@@ -127,13 +141,13 @@ def test_the_input_is_left_as_it_was():
 def test_embeddings_are_computed_once_and_read_ever_after(few, data):
     counted = Counted()
     backbone = small_backbone(preprocess=counted)
-    first = embed(few, backbone, batch_size=2)
+    first = embed(few, backbone)
     assert counted.batches == [2, 2, 1]
     assert (first.shape, first.dtype) == ((5, 3), np.float32)
-    second = embed(few, backbone, batch_size=2)
+    second = embed(few, backbone)
     assert counted.batches == [2, 2, 1]
     np.testing.assert_array_equal(first, second)
-    assert len(list(data.rglob("*.npy"))) == 1
+    assert len(list(data.iterdir())) == 1
 
 
 def test_an_embedding_is_what_the_network_says_of_that_photograph(few):
@@ -141,7 +155,7 @@ def test_an_embedding_is_what_the_network_says_of_that_photograph(few):
     L, _ = normalize(rgb_to_lab(few.rgb))
     said = backbone.network.predict(grey_input(L, backbone), verbose=0)
     assert np.ptp(said, axis=0).max() > 0.01
-    np.testing.assert_allclose(embed(few, backbone, batch_size=2), said, atol=1e-6)
+    np.testing.assert_allclose(embed(few, backbone), said, atol=1e-6)
 
 
 def test_only_lightness_is_looked_at(few):
@@ -149,30 +163,31 @@ def test_only_lightness_is_looked_at(few):
     backbone = small_backbone(preprocess=lambda rgb: seen.append(rgb) or rgb / 255)
     embed(few, backbone)
     embed(replace(few, rgb=grey(few.rgb), key="the grey ones"), backbone)
-    in_color, in_grey = seen
+    in_color, in_grey = np.concatenate(seen[:3]), np.concatenate(seen[3:])
     assert np.ptp(in_color) > 100
     assert np.abs(in_color - in_grey).max() < 1.5  # levels of 255; the grey ones were rounded
 
 
-def test_other_weights_photographs_order_or_size_are_computed_anew(few, prepared, data):
-    cases = {
-        "first": (few, small_backbone()),
-        "other weights": (few, small_backbone(4)),
-        "other photographs": (prepared[16][5:10], small_backbone()),
-        "other order": (few[::-1], small_backbone()),
-        "other size": (prepared[24][:5], small_backbone()),
-    }
-    for count, (case, (photographs, backbone)) in enumerate(cases.items(), 1):
+def test_other_photographs_order_or_size_are_kept_side_by_side(few, prepared, data):
+    cases = [few, prepared[16][5:10], few[::-1], prepared[24][:5]]
+    for count, photographs in enumerate(cases, 1):
         counted = Counted()
-        embed(photographs, replace(backbone, preprocess=counted))
-        assert counted.batches == [5], case
-        assert len(list(data.rglob("*.npy"))) == count, case
+        for _ in range(2):
+            embed(photographs, small_backbone(preprocess=counted))
+        assert counted.batches == [2, 2, 1]
+        assert len(list(data.iterdir())) == count
 
 
-def test_other_pixels_of_the_same_files_are_embedded_anew(few, data):
+@pytest.mark.parametrize("what", ["weights", "key", "version"])
+def test_what_is_computed_otherwise_takes_the_place_of_the_older_file(what, few, data, monkeypatch):
     embed(few, small_backbone())
-    embed(replace(few, key="another Pillow"), small_backbone())
-    assert len(list(data.rglob("*.npy"))) == 2
+    before = list(data.iterdir())
+    if what == "version":
+        monkeypatch.setattr(embeddings, "VERSION", embeddings.VERSION + 1)
+    photographs = replace(few, key="another Pillow") if what == "key" else few
+    embed(photographs, small_backbone(4 if what == "weights" else 3))
+    (after,) = data.iterdir()
+    assert after not in before
 
 
 def test_weights_of_one_layer_are_enough_of_a_difference(few):
@@ -185,8 +200,8 @@ def test_weights_of_one_layer_are_enough_of_a_difference(few):
 
 def test_an_interrupted_computation_keeps_nothing(few, data):
     with pytest.raises(KeyboardInterrupt):
-        embed(few, small_backbone(preprocess=Counted(fails_from=2)), batch_size=2)
-    assert list(data.rglob("*.npy")) == []
+        embed(few, small_backbone(preprocess=Counted(fails_from=2)))
+    assert list(data.iterdir()) == []
 
 
 def test_an_interrupted_write_is_never_taken_for_a_whole_file(few, data, monkeypatch):
@@ -202,7 +217,14 @@ def test_an_interrupted_write_is_never_taken_for_a_whole_file(few, data, monkeyp
     assert list(data.iterdir()) == []
     counted = Counted()
     assert len(embed(few, small_backbone(preprocess=counted))) == 5
-    assert counted.batches == [5]
+    assert counted.batches == [2, 2, 1]
+
+
+def test_a_file_that_was_cut_is_computed_again(few, data):
+    first = embed(few, small_backbone())
+    (file,) = data.iterdir()
+    file.write_bytes(file.read_bytes()[:-1])
+    np.testing.assert_array_equal(embed(few, small_backbone()), first)
 
 
 # The backbones ---------------------------------------------------------------------------------------
@@ -220,10 +242,10 @@ def test_the_courses_classifier_reads_grey_photographs(few):
 
 def test_inception_resnet_v2_embeds_end_to_end(random_weights, few):
     """At its real size, but without its 200 MB of weights."""
-    build_without, asked = random_weights
+    build_without, calls = random_weights
     build_without("InceptionResNetV2")
     backbone = load_backbone("inception_resnet_v2")
-    assert asked == [("InceptionResNetV2", "imagenet", {"classifier_activation": None})]
+    assert calls == [("InceptionResNetV2", "imagenet", {"classifier_activation": None})]
     assert backbone.size == 299
     assert "InceptionResNetV2" in backbone.description
     np.testing.assert_allclose(backbone.preprocess(np.array([0.0, 255])), [-1, 1])

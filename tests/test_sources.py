@@ -16,9 +16,11 @@ def catalogue_table() -> str:
     rows = ["| name | photographs | download | sha256 | license |", "| --- | --- | --- | --- | --- |"]
     for source in sources.SOURCES.values():
         link = f"[{source.title}]({source.page})"
-        size = f"[{source.bytes:,} bytes]({source.url})" if source.sha256 else f"{source.download}, not fixed"
-        checksum = f"`{source.sha256}`" if source.sha256 else "not fixed"
-        size, checksum = (size, checksum) if source.url else ("comes with the course", "none")
+        size, checksum = {
+            "embedded": ("comes with the course", "none"),
+            "archive": (f"[{source.bytes:,} bytes]({source.url})", f"`{source.sha256}`"),
+            "unsplash": (f"{source.download}, not fixed", "not fixed"),
+        }[source.kind]
         rows.append(
             f"| `{source.name}` | {source.photographs:,}: {link} | {size} | {checksum} | {source.license} |"
         )
@@ -38,13 +40,15 @@ def test_every_entry_is_complete():
         assert source.license
         assert source.photographs > 0
         assert source.page.startswith("https://")
-        assert bool(source.url) == bool(source.bytes), "the disk's room is seen to"
-        assert source.download.startswith("about ") == bool(source.url and not source.sha256)
-        assert re.fullmatch(r"([0-9a-f]{64})?", source.sha256)
-        assert source.url == "" or re.match(r"https?://", source.url)
+        is_archive, is_embedded = source.kind == "archive", source.kind == "embedded"
+        assert is_archive or is_embedded or source.kind == "unsplash"
+        assert bool(source.bytes) != is_embedded, "`fetch` compares it with the free disk space"
+        assert source.download.startswith("about ") == (source.kind == "unsplash")
+        assert re.fullmatch(r"[0-9a-f]{64}" if is_archive else "", source.sha256)
+        assert re.fullmatch("" if is_embedded else r"https?://.+", source.url)
 
 
-def test_a_source_that_there_is_not():
+def test_an_unknown_source_is_named():
     with pytest.raises(CourseError, match="no source is called 'x': choose one of sample, imagenette-160, "):
         sources.source_named("x")
 

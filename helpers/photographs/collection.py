@@ -5,9 +5,7 @@ A source is decoded once for each size (`helpers.photographs.prepare`) and kept 
 """
 
 import errno
-import hashlib
 import json
-import sys
 from collections import Counter
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,14 +13,12 @@ from pathlib import Path
 import numpy as np
 from PIL import __version__ as pillow_version
 
-from helpers import lab
+from helpers import files, places
 from helpers.errors import CourseError
-from helpers.photographs import archives, decode, download, hygiene, prepare, sources
+from helpers.photographs import archives, download, hygiene, prepare, sources
 from helpers.photographs.hygiene import SPLITS
-from helpers.places import CACHE
 
 _PER_PHOTOGRAPH = ("rgb", "names", "labels", "credits", "splits", "chroma", "colorfulness")
-_ROOMS = (archives, decode, hygiene, lab, prepare, sys.modules[__name__])
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,14 +38,15 @@ class Photographs:
         sha256 in hexadecimal of the photographs' files, their names and their split, at any size.
     key : str
         sha256 in hexadecimal of all that `rgb` is made from: where the files are and when they were
-        written, the size, and what decodes and prepares them. For what is computed from `rgb` and kept.
-    rgb : numpy.ndarray
-        uint8, (n, size, size, 3), 0 to 255, read-only, mapped into memory.
+        written, the size, and the versions of what decodes and prepares them. For what is computed from
+        `rgb` and kept.
+    rgb : (n, size, size, 3) ndarray of uint8
+        0 to 255, read-only, mapped into memory.
     names, labels, credits, splits : list of str
         For each photograph: its file within the source, the folder that holds the file ('' for
         none), whom to thank and under which license ('' if unknown), and its split.
-    chroma, colorfulness : numpy.ndarray
-        float32, (n,): the largest absolute a or b, and the colorfulness, seen at 64 pixels a side.
+    chroma, colorfulness : (n,) ndarray of float32
+        The largest absolute a or b, and the colorfulness, seen at 64 pixels a side.
     skipped, set_aside : list of (str, str)
         Files that could not be decoded and photographs that were kept out, each with the reason.
     origin : dict
@@ -156,7 +153,7 @@ class Photographs:
         return self[start : start + count]
 
 
-def load(source: str | Path = "sample", size: int = 96, cache: str | Path | None = None) -> Photographs:
+def load(source: str | Path = "sample", size: int = 96) -> Photographs:
     """Open the photographs of a source at a size, and prepare them first if that was not done yet.
 
     The middle square of each is taken and resized with antialiasing. Grey photographs are set aside
@@ -170,8 +167,6 @@ def load(source: str | Path = "sample", size: int = 96, cache: str | Path | None
         in its top folder are heeded.
     size : int
         Side in pixels, 8 to 1024.
-    cache : path, optional
-        Where prepared photographs are kept; `data/cache` unless told.
 
     Returns
     -------
@@ -188,26 +183,25 @@ def load(source: str | Path = "sample", size: int = 96, cache: str | Path | None
         raise CourseError(f"a size of {size!r} pixels: choose a whole number from 8 to 1024")
     size = int(size)
     name, path, extra = _locate(source)
-    home = Path(cache or CACHE)
     try:
-        made_from = [archives.fingerprint(each) for each in (path, *extra.values())]
-        key = _sha256(*made_from, size, pillow_version, *(_text_of(room) for room in _ROOMS))
-        folder = home / f"{name}-{size}-{_sha256(path.resolve())[:8]}"
-        if (prepared := _open(folder, key)) is None:
-            prepare.prepare(folder, key, {"name": name, "size": size}, path, extra)
-            prepared = _open(folder, key)
+        fingerprints = [archives.fingerprint(each) for each in (path, *extra.values())]
+        key = files.digest(prepare.VERSION, pillow_version, size, *fingerprints)
+        return files.cached(
+            f"{name}-{size}-{files.digest(path.resolve())[:8]}",
+            key,
+            lambda folder: prepare.prepare(folder, path, size, extra),
+            lambda folder: _open(folder, name=name, size=size, key=key),
+        )
     except OSError as error:
-        advice = f": make room in {home}" if error.errno == errno.ENOSPC else ""
+        advice = f": make room in {places.CACHE}" if error.errno == errno.ENOSPC else ""
         raise CourseError(f"preparing {path} failed: {error.strerror or error}{advice}") from None
-    if prepared is None:  # another process prepared it in a different version meanwhile
-        raise CourseError(f"{folder} was changed while it was read: run this again, one lesson at a time")
-    return prepared
 
 
 def _locate(source: str | Path) -> tuple[str, Path, dict[str, Path]]:
     name = str(source)
     if name in sources.SOURCES:
-        return name, download.fetch(name), sources.skimage_photographs() if name == "sample" else {}
+        embedded = sources.SOURCES[name].kind == "embedded"
+        return name, download.fetch(name), sources.skimage_photographs() if embedded else {}
     path = Path(source).expanduser()
     if not path.exists():
         known = ", ".join(sources.SOURCES)
@@ -215,24 +209,12 @@ def _locate(source: str | Path) -> tuple[str, Path, dict[str, Path]]:
     return path.resolve().name.split(".")[0] or "photographs", path, {}
 
 
-def _open(folder: Path, key: str) -> Photographs | None:
-    try:
-        record = json.loads((folder / "record.json").read_text(encoding="utf-8"))
-        if record["key"] != key:
-            return None
-        rgb = np.asarray(np.load(folder / prepare.array_name(key), mmap_mode="r"))
-    except (OSError, ValueError, KeyError):  # none yet, or not a whole one
-        return None
+def _open(folder: Path, **about) -> Photographs:
+    record = json.loads((folder / "record.json").read_text(encoding="utf-8"))
     for measured in ("chroma", "colorfulness"):
         record[measured] = np.array(record[measured], np.float32)
     for pairs in ("skipped", "set_aside"):
         record[pairs] = [tuple(pair) for pair in record[pairs]]
-    return Photographs(rgb=rgb, **record)
-
-
-def _text_of(module) -> str:
-    return Path(module.__file__).read_text(encoding="utf-8")
-
-
-def _sha256(*parts) -> str:
-    return hashlib.sha256("\0".join(map(str, parts)).encode()).hexdigest()
+    # A plain array over the mapped file: taking part of a memory map costs more than of an array.
+    rgb = np.asarray(np.load(folder / "rgb.npy", mmap_mode="r"))
+    return Photographs(rgb=rgb, **record, **about)

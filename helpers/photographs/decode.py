@@ -1,7 +1,7 @@
 """Any picture that a person has, as a square of sRGB pixels.
 
-Pillow does the reading. This room decides what it should be asked: which
-formats, how large, which way up, in which color space, over which background.
+Pillow does the reading. This room decides the rest: which formats, how large,
+which way up, in which color space, over which background.
 """
 
 import io
@@ -23,7 +23,8 @@ FORMATS = [
     if name in Image.OPEN
 ]
 MOST_PIXELS = 200_000_000
-# What a photograph's small version looks like does not depend on the size asked for up to half of this.
+# The least side of a JPEG that is decoded at a part of its size. At sizes up to half of this, a photograph's
+# thumbnail does not depend on the size that it is prepared at.
 LEAST_SCALE = 512
 
 # Pillow raises above twice this number of pixels; between the two it only warns.
@@ -104,8 +105,8 @@ def square(image: Image.Image, size: int) -> np.ndarray:
 
     Returns
     -------
-    numpy.ndarray
-        uint8, (size, size, 3), 0 to 255.
+    (size, size, 3) ndarray of uint8
+        0 to 255.
     """
     return np.asarray(ImageOps.fit(image, (size, size), Image.Resampling.LANCZOS))
 
@@ -122,8 +123,8 @@ def decode(picture: bytes | str | Path, size: int) -> np.ndarray:
 
     Returns
     -------
-    numpy.ndarray
-        uint8, (size, size, 3), 0 to 255.
+    (size, size, 3) ndarray of uint8
+        0 to 255.
 
     Raises
     ------

@@ -5,14 +5,15 @@ import shutil
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from filelock import FileLock, Timeout
+
+from helpers import places
 from helpers.errors import CourseError
 from helpers.photographs import sources, transfer, unsplash
 from helpers.photographs.sources import Source
-from helpers.photographs.transfer import Patience
-from helpers.places import DOWNLOADS, SAMPLE
 
 
-def fetch(name: str, to: str | Path | None = None, patience: Patience | None = None) -> Path:
+def fetch(name: str, to: str | Path | None = None) -> Path:
     """Download a source of the catalogue, unless it is there already.
 
     License, size and free disk space are shown before the first byte. A download that was cut
@@ -23,9 +24,7 @@ def fetch(name: str, to: str | Path | None = None, patience: Patience | None = N
     name : str
         A name of the catalogue (`helpers.photographs.sources.SOURCES`).
     to : path, optional
-        The folder to put it into; `data/downloads` unless told.
-    patience : Patience, optional
-        How long to wait for the server and how often to try.
+        The folder to put it into; `data/downloads` by default.
 
     Returns
     -------
@@ -39,31 +38,32 @@ def fetch(name: str, to: str | Path | None = None, patience: Patience | None = N
         disk fails, or what arrives is not what the catalogue describes.
     """
     source = sources.source_named(name)
-    if not source.url:
-        return SAMPLE
-    folder = Path(to or DOWNLOADS)
-    patience = patience or Patience()
+    if source.kind == "embedded":
+        return places.SAMPLE
+    folder = Path(to or places.DOWNLOADS)
+    archive = folder / Path(urlsplit(source.url).path).name
     try:
-        lock, task = folder / f"{source.name}.lock", f"fetching {source.name}"
-        if not source.sha256:
-            with transfer.alone(lock, task):
-                return _fetch_one_by_one(source, folder / source.name, patience)
-        target = folder / Path(urlsplit(source.url).path).name
-        if not (target.exists() and target.stat().st_size == source.bytes):
-            with transfer.alone(lock, task):
-                _introduce(source, folder)
-                transfer.download(source.url, target, source.bytes, source.sha256, patience)
-        return target
+        if source.kind == "archive" and archive.exists() and archive.stat().st_size == source.bytes:
+            return archive
+        folder.mkdir(parents=True, exist_ok=True)
+        with FileLock(folder / f"{name}.lock", blocking=False):
+            if source.kind == "unsplash":
+                return _fetch_one_by_one(source, folder / name)
+            _introduce(source, folder)
+            transfer.download(source.url, archive, source.bytes, source.sha256)
+            return archive
+    except Timeout:
+        raise CourseError(f"another process is fetching {name}: let it finish, or end it") from None
     except OSError as error:
         trouble = "the disk is full" if error.errno == errno.ENOSPC else error.strerror or error
         raise CourseError(f"{folder}: {trouble}; make room, or name another folder with --to") from None
 
 
-def _fetch_one_by_one(source: Source, home: Path, patience: Patience) -> Path:
+def _fetch_one_by_one(source: Source, home: Path) -> Path:
     if not (home / "manifest.json").exists():
         _introduce(source, home)
-        unsplash.choose(source.url, source.photographs, home, patience)
-    count, missing = unsplash.collect(home, patience)
+        unsplash.choose(source.url, source.photographs, home)
+    count, missing = unsplash.collect(home)
     if missing:
         print(f"{len(missing):,} of {count:,} photographs could not be fetched:")
         for identity, reason in missing.items():

@@ -6,6 +6,7 @@ Adding a source is adding an entry to `SOURCES`.
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
+from typing import Literal
 
 from helpers.errors import CourseError
 
@@ -18,6 +19,9 @@ class Source:
     ----------
     name : str
         What the reader types.
+    kind : {"embedded", "archive", "unsplash"}
+        How it arrives: with the course; as one file with a checksum; or photograph by photograph,
+        from the list that Unsplash publishes.
     title : str
         What it holds, in a few words.
     license : str
@@ -25,16 +29,17 @@ class Source:
     photographs : int
         How many there are.
     url : str
-        Where it is; '' for what comes with the course.
+        Where it is; '' if it comes with the course.
     bytes : int
-        The download's size; about, where it is not fixed (it has no checksum then).
+        The download's size; about, unless it is an archive.
     sha256 : str
-        The download's checksum; '' where it is not fixed.
+        An archive's checksum; '' for the other kinds.
     page : str
         Where the publisher describes it.
     """
 
     name: str
+    kind: Literal["embedded", "archive", "unsplash"]
     title: str
     license: str
     photographs: int
@@ -46,9 +51,8 @@ class Source:
     @property
     def download(self) -> str:
         """The download's size, for people."""
-        if not self.url:
-            return "none"
-        return f"{'' if self.sha256 else 'about '}{self.bytes / 1e6:,.0f} MB"
+        about = "about " if self.kind == "unsplash" else ""
+        return f"{about}{self.bytes / 1e6:,.0f} MB" if self.bytes else "none"
 
 
 _IMAGENET_TERMS = (
@@ -60,6 +64,7 @@ SOURCES = {
     for source in (
         Source(
             "sample",
+            "embedded",
             "50 animals, monuments and scenes, and four photographs that scikit-image ships",
             "public domain, CC0, CC BY and CC BY-SA, each photograph with its credit",
             54,
@@ -67,6 +72,7 @@ SOURCES = {
         ),
         Source(
             "imagenette-160",
+            "archive",
             "ten classes of ImageNet, 160 pixels on the short side",
             _IMAGENET_TERMS,
             13_394,
@@ -77,6 +83,7 @@ SOURCES = {
         ),
         Source(
             "imagenette-320",
+            "archive",
             "ten classes of ImageNet, 320 pixels on the short side",
             _IMAGENET_TERMS,
             13_394,
@@ -87,6 +94,7 @@ SOURCES = {
         ),
         Source(
             "flowers",
+            "archive",
             "five kinds of flowers",
             "CC BY 2.0, each photograph with its credit",
             3_670,
@@ -97,6 +105,7 @@ SOURCES = {
         ),
         Source(
             "coco-val",
+            "archive",
             "everyday scenes of COCO, the validation photographs of 2017",
             "Flickr's terms of use; each photograph under its own Creative Commons license",
             5_000,
@@ -107,6 +116,7 @@ SOURCES = {
         ),
         Source(
             "unsplash-lite",
+            "unsplash",
             "9,294 of the 25,000 photographs of Unsplash Lite, cut to 256 pixels a side",
             "Unsplash Dataset terms: training is allowed, republishing any part is not",
             9_294,
@@ -128,6 +138,16 @@ SHIPPED_WITH_SKIMAGE = {
 
 def source_named(name: str) -> Source:
     """Look a source up in the catalogue.
+
+    Parameters
+    ----------
+    name : str
+        Its name.
+
+    Returns
+    -------
+    Source
+        Its entry.
 
     Raises
     ------

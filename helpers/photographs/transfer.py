@@ -1,49 +1,37 @@
-"""Whole files: over unreliable networks, and beside other processes that read and write the same.
+"""Downloads over unreliable networks.
 
-A download grows under the name `….part` and gets its own name only when its size
-and checksum are right, so that a file under its final name is always whole.
+A download grows under the name `….part` and gets its own name when its size and
+checksum are right, so that a file under its final name is always whole.
 """
 
-import os
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from hashlib import file_digest
 from pathlib import Path
 from urllib.parse import urlsplit
 
-import psutil
 import requests
 from requests.adapters import HTTPAdapter
 from tqdm.auto import tqdm
 from urllib3 import Retry
 
+from helpers import files
 from helpers.errors import CourseError
 
 AT_ONCE = 8
+# Seconds without a byte after which a connection counts as lost.
+TIMEOUT = 30
+# A server that is away or busy is tried again after growing pauses, at first at once.
+RETRY = Retry(
+    5,
+    backoff_factor=1,
+    status_forcelist=(429, 500, 502, 503, 504),
+    raise_on_status=False,
+    retry_after_max=60,
+)
 SECONDS_UNSEEN = 2
 _BLOCK = 2**14
-
-
-@dataclass(frozen=True)
-class Patience:
-    """How long to wait for a server, and how often to ask again.
-
-    Attributes
-    ----------
-    seconds : float
-        Without a byte, before a connection counts as lost.
-    tries : int
-        In a row without anything new.
-    pause : float
-        Seconds before the second repetition; each later pause is twice as long.
-    """
-
-    seconds: float = 30
-    tries: int = 5
-    pause: float = 1
 
 
 class GoneError(CourseError):
@@ -74,25 +62,22 @@ def progress(notebook: bool = True, **options) -> tqdm:
     return tqdm(disable=not seen, delay=SECONDS_UNSEEN, leave=False, **options)
 
 
-def connect(patience: Patience) -> requests.Session:
-    """Open a session that asks again, after growing pauses, when a server is away or busy."""
-    retry = Retry(
-        patience.tries,
-        backoff_factor=patience.pause,
-        status_forcelist=(429, 500, 502, 503, 504),
-        raise_on_status=False,
-        retry_after_max=60,
-    )
+def connect() -> requests.Session:
+    """Open a session that tries again, by `RETRY`, when a server is away or busy.
+
+    Returns
+    -------
+    requests.Session
+        For up to `AT_ONCE` threads.
+    """
     session = requests.Session()
     for scheme in ("http://", "https://"):
-        session.mount(scheme, HTTPAdapter(max_retries=retry, pool_maxsize=AT_ONCE))
+        session.mount(scheme, HTTPAdapter(max_retries=RETRY, pool_maxsize=AT_ONCE))
     return session
 
 
-def ask(
-    session: requests.Session, url: str, patience: Patience, headers: dict[str, str] | None = None
-) -> requests.Response:
-    """Ask for a file, and turn every way in which that fails into one line.
+def get(session: requests.Session, url: str, headers: dict[str, str] | None = None) -> requests.Response:
+    """Get a file, and turn every way in which that fails into one line.
 
     Parameters
     ----------
@@ -100,8 +85,6 @@ def ask(
         From `connect`.
     url : str
         Where the file is.
-    patience : Patience
-        How long to wait.
     headers : dict of str to str, optional
         Sent along.
 
@@ -119,7 +102,7 @@ def ask(
     """
     host = urlsplit(url).hostname
     try:
-        response = session.get(url, headers=headers, stream=True, timeout=patience.seconds)
+        response = session.get(url, headers=headers, stream=True, timeout=TIMEOUT)
     except requests.RequestException as error:
         if "timed out" in str(error):
             raise CourseError(f"{host} does not answer: run this again later") from None
@@ -138,9 +121,7 @@ def ask(
     raise CourseError(f"{host} is in trouble ({status}): run this again later")
 
 
-def download(
-    url: str, target: Path, size: int = 0, sha256: str = "", patience: Patience | None = None
-) -> None:
+def download(url: str, target: Path, size: int = 0, sha256: str = "") -> None:
     """Download one file, in as many pieces as the network makes of it.
 
     Parameters
@@ -153,8 +134,6 @@ def download(
         Its size in bytes; 0 if that is not known.
     sha256 : str
         Its checksum; '' if that is not known, and then no earlier part is built upon.
-    patience : Patience, optional
-        How long to wait and how often to try.
 
     Raises
     ------
@@ -163,150 +142,45 @@ def download(
     OSError
         If the file cannot be written.
     """
-    patience = patience or Patience()
     target.parent.mkdir(parents=True, exist_ok=True)
     part = target.with_name(target.name + ".part")
     if not sha256:
         part.unlink(missing_ok=True)
     bytes_of_file = progress(desc=target.name, unit="B", unit_scale=True, unit_divisor=1000)
-    with connect(patience) as session, bytes_of_file as bar:
-        _fill(session, url, part, size, patience, bar)
+    with connect() as session, bytes_of_file as bar:
+        _fill(session, url, part, size, bar)
     if sha256 and (found := _sha256(part)) != sha256:
         part.unlink(missing_ok=True)
         raise CourseError(
             f"{target.name} arrived with the checksum {found[:12]}…, not {sha256[:12]}…: it was removed; "
             "run this again, and if that does not help, the publisher changed the file"
         )
-    part.replace(target)
+    files.rename(part, target)
 
 
-def write_whole(target: Path, content: bytes, part: Path | None = None) -> None:
-    """Write a small file under another name first, so that its own name never stands for a piece."""
-    part = part or target.with_name(target.name + ".part")
-    part.write_bytes(content)
-    part.replace(target)
-
-
-def place(partial: Path, target: Path) -> None:
-    """Give a file that is whole its name.
-
-    Windows refuses while another process has a file of that name open. That process made or reads
-    the same, so after a second of asking again its file is left, and the new one is not needed.
-
-    Parameters
-    ----------
-    partial : pathlib.Path
-        The file under the name that it was written with, in the same file system.
-    target : pathlib.Path
-        Its name, which stands for what the file is made from.
-
-    Raises
-    ------
-    OSError
-        If it cannot be renamed, and there is no other of that name.
-    """
-    for pause in (0, 0.1, 0.3, 0.6):
-        time.sleep(pause)
-        try:
-            partial.replace(target)
-        except PermissionError:
-            if not target.exists():
-                raise
-        else:
-            return
-
-
-@contextmanager
-def partial(target: Path) -> Iterator[Path]:
-    """Write a file under another name, and give it its own once it is whole.
-
-    Parameters
-    ----------
-    target : pathlib.Path
-        What it is called in the end; its folder is made if need be.
-
-    Yields
-    ------
-    pathlib.Path
-        Where to write it. Nothing stays there, however the writing ends.
-    """
-    target.parent.mkdir(parents=True, exist_ok=True)
-    part = target.with_name(f"{target.name}.{os.getpid()}.part")
-    try:
-        yield part
-        place(part, target)
-    finally:
-        with suppress(OSError):  # the error that led here says more
-            part.unlink(missing_ok=True)
-
-
-@contextmanager
-def alone(lock: Path, task: str) -> Iterator[None]:
-    """Keep other processes from the same task.
-
-    Parameters
-    ----------
-    lock : pathlib.Path
-        A file that holds this process' number meanwhile. One of a process that is gone is taken over.
-    task : str
-        What is being done, for people.
-
-    Raises
-    ------
-    CourseError
-        If another process is at it.
-    """
-    lock.parent.mkdir(parents=True, exist_ok=True)
-    while True:
-        try:
-            with lock.open("x", encoding="utf-8") as file:
-                file.write(str(os.getpid()))
-            break
-        except FileExistsError:
-            if holder := _holder(lock):
-                raise CourseError(
-                    f"process {holder} is already {task}: let it finish, or end it and remove {lock}"
-                ) from None
-            lock.unlink(missing_ok=True)
-    try:
-        yield
-    finally:
-        lock.unlink(missing_ok=True)
-
-
-def _holder(lock: Path) -> str:
-    """Read which process holds a lock; '' if that one is gone."""
-    with suppress(OSError, ValueError, OverflowError):
-        number = int(lock.read_text(encoding="utf-8"))
-        return str(number) if psutil.pid_exists(number) else ""
-    return ""
-
-
-def _fill(session: requests.Session, url: str, part: Path, size: int, patience: Patience, bar: tqdm) -> None:
-    """Ask for the rest of a file until all of it is there, or nothing new comes any more."""
-    furthest = tries = 0
+def _fill(session: requests.Session, url: str, part: Path, size: int, bar: tqdm) -> None:
+    """Get the rest of a file until all of it is there, or nothing new comes any more."""
+    furthest = in_vain = 0
     while not size or _length(part) != size:
         try:
-            return _receive(session, url, part, size, patience, bar)
+            return _receive(session, url, part, size, bar)
         except _CutError:
             have = _length(part)
-            tries = 0 if have > furthest else tries + 1
+            in_vain = 0 if have > furthest else in_vain + 1
             furthest = max(furthest, have)
-        if tries == patience.tries:
+        if in_vain == RETRY.total:
             raise CourseError(
                 f"{urlsplit(url).hostname} breaks off again and again: check the network and run this again; "
                 f"{_length(part):,} bytes are kept"
             )
-        time.sleep(patience.pause * (2**tries - 1))
+        time.sleep(RETRY.backoff_factor * (2**in_vain - 1))
 
 
-def _receive(
-    session: requests.Session, url: str, part: Path, size: int, patience: Patience, bar: tqdm
-) -> None:
+def _receive(session: requests.Session, url: str, part: Path, size: int, bar: tqdm) -> None:
     have = _length(part)
     # Without compression on the way, bytes received are bytes of the file.
     headers = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={have}-"} if have else {})
-    with ask(session, url, patience, headers) as response:
+    with get(session, url, headers) as response:
         if response.status_code == 416 or not _continues(response, have):
             part.unlink(missing_ok=True)
             raise _CutError

@@ -14,15 +14,15 @@ from urllib.parse import urlsplit
 
 import requests
 
+from helpers import files
 from helpers.errors import CourseError
 from helpers.photographs import decode, transfer
-from helpers.photographs.transfer import Patience
 
 CUT = "?w=256&h=256&fit=crop&fm=jpg&q=85"
 _HOPELESS = 25
 
 
-def choose(url: str, count: int, home: Path, patience: Patience) -> None:
+def choose(url: str, count: int, home: Path) -> None:
     """Fetch the list of photographs, draw some of them, and write the choice down as `manifest.json`.
 
     Parameters
@@ -33,8 +33,6 @@ def choose(url: str, count: int, home: Path, patience: Patience) -> None:
         How many photographs to draw; the same list gives the same ones.
     home : pathlib.Path
         The folder for the manifest.
-    patience : Patience
-        How long to wait and how often to try.
 
     Raises
     ------
@@ -42,7 +40,7 @@ def choose(url: str, count: int, home: Path, patience: Patience) -> None:
         If the archive cannot be fetched or holds no list of photographs.
     """
     table = home / "tables.zip"
-    transfer.download(url, table, patience=patience)
+    transfer.download(url, table)
     rows = _read(table)
     table.unlink()
     if not rows:
@@ -52,23 +50,21 @@ def choose(url: str, count: int, home: Path, patience: Patience) -> None:
     _write_manifest(home, {"chosen": chosen, "gone": {}})
 
 
-def collect(home: Path, patience: Patience) -> tuple[int, dict[str, str]]:
+def collect(home: Path) -> tuple[int, dict[str, str]]:
     """Fetch those photographs of the manifest that are not there yet, eight at a time.
 
     Parameters
     ----------
     home : pathlib.Path
         The folder that holds `manifest.json`; the photographs go into its folder `photographs`.
-    patience : Patience
-        How long to wait and how often to try.
 
     Returns
     -------
     count : int
         How many photographs were chosen.
     missing : dict of str to str
-        Those that could not be fetched, with the reason. What the server does not have is not
-        asked for again; what failed otherwise is, the next time.
+        Those that could not be fetched, with the reason. What the server does not have is never
+        tried again; what failed otherwise is, the next time.
 
     Raises
     ------
@@ -83,9 +79,9 @@ def collect(home: Path, patience: Patience) -> tuple[int, dict[str, str]]:
     wanted = [each for each in chosen if each not in there and each not in gone]
     failed: dict[str, str] = {}
     if wanted:
-        transfer.write_whole(photographs / "ATTRIBUTION.csv", _attribution(chosen))
+        files.write_text(photographs / "ATTRIBUTION.csv", _attribution(chosen))
         try:
-            for identity, error in _fetch_all(wanted, chosen, home, patience):
+            for identity, error in _fetch_all(wanted, chosen, photographs):
                 for_good = isinstance(error, transfer.GoneError | decode.DecodeError)
                 (gone if for_good else failed)[identity] = str(error)
         finally:
@@ -94,23 +90,21 @@ def collect(home: Path, patience: Patience) -> tuple[int, dict[str, str]]:
 
 
 def _fetch_all(
-    wanted: list[str], chosen: dict[str, dict[str, str]], home: Path, patience: Patience
+    wanted: list[str], chosen: dict[str, dict[str, str]], folder: Path
 ) -> Iterator[tuple[str, CourseError]]:
     """Fetch photographs in parallel; give those that fail, and give up when nothing works."""
     with (
-        transfer.connect(patience) as session,
+        transfer.connect() as session,
         ThreadPoolExecutor(transfer.AT_ONCE) as pool,
         transfer.progress(desc="unsplash-lite", total=len(wanted), unit=" photographs") as bar,
     ):
 
         def fetch(identity: str) -> CourseError | None:
             try:
-                content = _picture(session, chosen[identity]["url"], patience)
+                content = _photograph(session, chosen[identity]["url"])
             except CourseError as error:
                 return error
-            transfer.write_whole(
-                home / "photographs" / f"{identity}.jpg", content, part=home / f"{identity}.part"
-            )
+            files.write_bytes(folder / f"{identity}.jpg", content)
             return None
 
         in_a_row = 0
@@ -126,8 +120,8 @@ def _fetch_all(
             pool.shutdown(cancel_futures=True)
 
 
-def _picture(session: requests.Session, url: str, patience: Patience) -> bytes:
-    with transfer.ask(session, url, patience) as response:
+def _photograph(session: requests.Session, url: str) -> bytes:
+    with transfer.get(session, url) as response:
         try:
             content = response.content
         except requests.RequestException:
@@ -163,16 +157,16 @@ def _about(row: dict[str, str]) -> dict[str, str]:
     }
 
 
-def _attribution(chosen: dict[str, dict[str, str]]) -> bytes:
+def _attribution(chosen: dict[str, dict[str, str]]) -> str:
     table = io.StringIO(newline="")
     writer = csv.writer(table)
-    writer.writerow(("file", "title", "author", "licence", "source"))
+    writer.writerow(("file", "title", "author", "license", "source"))
     for identity, about in chosen.items():
         writer.writerow(
             (f"{identity}.jpg", about["title"], about["author"], "Unsplash Dataset", about["page"])
         )
-    return table.getvalue().encode()
+    return table.getvalue()
 
 
 def _write_manifest(home: Path, manifest: dict) -> None:
-    transfer.write_whole(home / "manifest.json", json.dumps(manifest, ensure_ascii=False).encode())
+    files.write_text(home / "manifest.json", json.dumps(manifest, ensure_ascii=False))

@@ -19,14 +19,15 @@ from pathlib import Path
 
 import psutil
 
+from helpers import places
 from helpers.photographs import load
-from helpers.places import CACHE
 
 
 def timed_load(source, size, cache):
     """Load photographs; return how many files, how many are kept, seconds, and peak memory in MB."""
+    places.CACHE = Path(cache)
     start = time.perf_counter()
-    photographs = load(source, size, cache)
+    photographs = load(source, size)
     seconds = time.perf_counter() - start
     return photographs.origin["files"], len(photographs), seconds, peak_mb()
 
@@ -52,7 +53,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("photos", metavar="PHOTOS")
     parser.add_argument("--size", type=int, default=224)
-    parser.add_argument("--cache", type=Path, default=CACHE, metavar="FOLDER")
+    parser.add_argument("--cache", type=Path, default=places.CACHE, metavar="FOLDER")
     options = parser.parse_args()
     options.cache.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=options.cache, prefix="benchmark-") as folder:
