@@ -26,6 +26,8 @@ from helpers.photographs.download import fetch
 from helpers.photographs.transfer import Patience, download
 from helpers.places import SAMPLE
 
+pytestmark = pytest.mark.quick
+
 PATIENCE = Patience(seconds=0.3, tries=3, pause=0.001)
 LARGE = Path(os.environ.get("LARGE_ARCHIVE", ""))  # any archive of more than 100 MB
 

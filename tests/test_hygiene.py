@@ -16,6 +16,8 @@ from helpers.photographs.decode import open_picture, square
 from helpers.photographs.hygiene import look, near, split_by_content, split_by_folder
 from helpers.places import SAMPLE
 
+pytestmark = pytest.mark.quick
+
 SHA256 = st.integers(0, 10**6).map(lambda number: hashlib.sha256(str(number).encode()).hexdigest())
 
 

@@ -26,6 +26,8 @@ from helpers.photographs.decode import decode
 from helpers.photographs.hygiene import SPLITS
 from helpers.places import ROOT, SAMPLE
 
+pytestmark = pytest.mark.quick
+
 
 def scene(seed):
     coarse = np.random.default_rng(seed).integers(0, 256, (6, 6, 3), np.uint8)

@@ -11,6 +11,8 @@ import pytest
 import helpers
 from helpers.places import NOTEBOOKS, ROOT
 
+pytestmark = pytest.mark.quick
+
 # Words that tell a reader who is stuck that it is their fault.
 BELITTLING = r"easily|easy|obvious|obviously|of course|simply|simple|just|trivially|clearly|needless to say"
 BRITISH = (
