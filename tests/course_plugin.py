@@ -1,6 +1,7 @@
 """What pytest is told beside pyproject.toml; loaded with `-p`, so that it also holds in notebooks/."""
 
 import os
+import sys
 
 import pytest
 from nbval.plugin import IPyNbFile
@@ -21,8 +22,14 @@ def pytest_collectstart(collector):
         collector.skip_compare += NOT_COMPARED
 
 
+def pytest_configure(config):
+    """Keep what takes long to load away from the quick tests."""
+    if config.option.markexpr.strip() == QUICK:
+        sys.modules.update(tensorflow=None, keras=None)
+
+
 def pytest_ignore_collect(collection_path, config):
-    """Leave out of `-m quick` whatever has no quick test, unread: importing some of it takes TensorFlow."""
+    """Leave out of `-m quick` whatever has no quick test, not even imported."""
     if config.option.markexpr.strip() != QUICK or not collection_path.is_file():
         return None
     quick = collection_path.suffix == ".py" and f"pytest.mark.{QUICK}" in collection_path.read_text("utf-8")

@@ -7,6 +7,8 @@ import nbformat
 import pytest
 from nbformat.v4 import new_code_cell, new_output
 
+pytestmark = pytest.mark.quick
+
 
 @pytest.fixture
 def lesson(clean_lesson):
