@@ -13,5 +13,6 @@ rooms above it:
 - ``display``, ``profiles``: what a lesson shows, and the settings that it begins with.
 - ``networks``, ``embeddings``: trained networks, and pretrained ones.
 - ``records``, ``training``: what is known of a training, and what surrounds one.
-- ``runner``: the lessons, run from the command line, ``__main__``. In it: ``execute``, ``run``.
+- ``runner``: the lessons, run one after the other. In it: ``execute``, ``run``.
+- ``__main__``: the command line.
 """
