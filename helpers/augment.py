@@ -11,7 +11,6 @@ and zoom are not here: they would have to be computed anew in every step.
 
 import os
 import shutil
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
 import numpy as np
@@ -21,6 +20,7 @@ from skimage import exposure
 from helpers import files
 from helpers.errors import CourseError
 from helpers.lab import AB_SCALE, L_SCALE, ROUNDING, rgb_to_lab
+from helpers.threads import on_threads
 
 # Whoever changes what `encode` gives (here, or in `helpers.lab`) raises this: what an earlier version
 # stored is then computed anew. A test holds it to the numbers.
@@ -186,14 +186,12 @@ def _layout(rgb, contrast):
 
 
 def _fill(prepared, rgb, contrast):
-    """Encode every photograph, in as many threads as there are processors."""
+    """Encode every photograph."""
 
     def encode_one(i):
         prepared[i] = encode(rgb[i], contrast)
 
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        for _ in pool.map(encode_one, range(len(rgb))):
-            pass
+    on_threads(encode_one, range(len(rgb)))
 
 
 def _store(file, rgb, contrast):

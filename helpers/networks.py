@@ -9,7 +9,9 @@ from helpers import files
 from helpers.backend import keras
 from helpers.colorings import recolor
 from helpers.errors import CourseError
-from helpers.lab import rgb_to_lab
+from helpers.lab import AB_SCALE, rgb_to_lab
+
+BATCH = 16  # photographs predicted together
 
 
 def save(network: keras.Model, path: Path) -> None:
@@ -70,9 +72,7 @@ def load(path: Path) -> keras.Model:
     return keras.saving.load_model(path, compile=False)
 
 
-def predict_ab(
-    network: keras.Model, inputs: np.ndarray | list[np.ndarray], batch_size: int = 16
-) -> np.ndarray:
+def predict_ab(network: keras.Model, inputs: np.ndarray | list[np.ndarray]) -> np.ndarray:
     """Predict the colors of photographs, in inference mode.
 
     Inference mode: no dropout, and batch normalization by the averages of the training.
@@ -85,8 +85,6 @@ def predict_ab(
         What the network takes: L, (n, s, s, 1) float32 in 0..1, at the size
         that it was trained at; for a fusion network a list of L and the
         embeddings, (n, d) float32.
-    batch_size : int
-        Photographs predicted together.
 
     Returns
     -------
@@ -95,11 +93,12 @@ def predict_ab(
     """
     parts = inputs if isinstance(inputs, list) else [inputs]
     batches = []
-    for start in range(0, len(parts[0]), batch_size):
-        batch = [part[start : start + batch_size] for part in parts]
+    for start in range(0, len(parts[0]), BATCH):
+        batch = [part[start : start + BATCH] for part in parts]
         # Called and not `predict`ed: a traced function refuses another size later on.
         given = keras.ops.convert_to_numpy(network(batch if len(batch) > 1 else batch[0], training=False))
-        batches.append(given * 128 if given.shape[-1] == 2 else rgb_to_lab((given + 1) / 2)[..., 1:])
+        gives_ab = given.shape[-1] == 2
+        batches.append(given * AB_SCALE if gives_ab else rgb_to_lab((given + 1) / 2)[..., 1:])
     return np.concatenate(batches)
 
 

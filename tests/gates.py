@@ -1,14 +1,18 @@
 """What a committed notebook must be: each gate takes a lesson and returns its complaints."""
 
 import ast
+import copy
+import difflib
 import re
-from collections import Counter
+from collections import Counter, defaultdict
 from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
 
 import nbformat
+from course_plugin import NOT_COMPARED
 from nbformat import NotebookNode
+from nbval.plugin import coalesce_streams
 
 MOST_BYTES = 1_000_000
 MOST_LINES = 15
@@ -20,6 +24,7 @@ ABSOLUTE_PATH = re.compile(
 )
 SHELL = re.compile(r"^\s*[!%]|\bpip\S*\s+install\b", re.MULTILINE)
 TENSORFLOW = re.compile(r"\btf\.|\b(?:import|from) tensorflow\b|import_module\(.tensorflow")
+SEED_LINE = re.compile(r"^(\w+ profile · seed )\d+(?= ·)", re.MULTILINE)
 NBVAL_MARK = re.compile(r"^#\s*(?:NBVAL_\w+|PYTEST_VALIDATE_IGNORE_OUTPUT)", re.MULTILINE)
 
 
@@ -242,3 +247,33 @@ def complaints(lesson: Lesson) -> dict[str, list[str]]:
     """Return, for each gate that a lesson does not pass, why."""
     found = {gate.__name__: list(gate(lesson)) for gate in GATES}
     return {name: reasons for name, reasons in found.items() if reasons}
+
+
+def compared(cell):
+    """Return the text that nbval compares of a cell's outputs: each kind of it, in order."""
+    kinds = defaultdict(list)
+    for output in coalesce_streams(copy.deepcopy(cell.outputs)):
+        if output.output_type == "stream":
+            kinds[output.name].append(output.text)
+        for kind, text in output.get("data", {}).items():
+            if kind.startswith("text/"):
+                kinds[kind].append(text)
+    return {kind: texts for kind, texts in kinds.items() if kind not in NOT_COMPARED}
+
+
+def differing(committed: Lesson, executed: Lesson):
+    """Yield what nbval would turn red on, had it run a lesson as another seed or machine has.
+
+    Such text depends on random or trained numbers. It belongs into what is not compared: a picture,
+    the HTML of a claim or a table. The line with which a lesson begins names the seed, and may.
+    """
+    ran = [cell for _, cell in executed.code if "injected-parameters" not in tags(cell)]
+    for (i, cell), other in zip(committed.code, ran, strict=True):
+        stored, new = compared(cell), compared(other)
+        for kind in sorted({*stored, *new}):
+            lines = [
+                SEED_LINE.sub(r"\1…", "\n".join(texts.get(kind, []))).splitlines() for texts in (stored, new)
+            ]
+            if lines[0] != lines[1]:
+                changes = [line for line in difflib.ndiff(*lines) if line.startswith(("- ", "+ "))]
+                yield f"cell {i}, {kind}:\n" + "\n".join(changes)

@@ -11,6 +11,8 @@ import pytest
 from helpers.errors import CourseError
 from helpers.photographs import archives
 
+pytestmark = pytest.mark.quick
+
 FILES = {"train/a/1.jpg": b"one", "train/b/Grüße 東京.jpg": b"two", "val/3": b""}
 
 

@@ -23,6 +23,8 @@ from helpers.augment import (
 from helpers.errors import CourseError
 from helpers.lab import rgb_to_lab
 
+pytestmark = pytest.mark.quick
+
 OPERATIONS = pytest.mark.parametrize("operation", CONTRASTS)
 PICTURES = ["astronaut", "chelsea", "coffee", "rocket"]
 

@@ -11,6 +11,8 @@ from helpers import colorings, lab
 from helpers.errors import CourseError
 from helpers.places import SAMPLE
 
+pytestmark = pytest.mark.quick
+
 
 @pytest.fixture(scope="module")
 def photographs():

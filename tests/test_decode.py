@@ -14,6 +14,8 @@ from helpers.errors import CourseError
 from helpers.photographs import decode
 from helpers.photographs.decode import DecodeError, open_picture, square
 
+pytestmark = pytest.mark.quick
+
 RED, GREEN, BLUE, YELLOW = (200, 40, 30), (30, 160, 60), (40, 60, 190), (230, 220, 40)
 
 

@@ -28,6 +28,8 @@ from helpers.photographs.download import fetch
 from helpers.photographs.transfer import download
 from helpers.places import SAMPLE
 
+pytestmark = pytest.mark.quick
+
 ATTEMPTS = 3
 LARGE = Path(os.environ.get("LARGE_ARCHIVE", ""))  # any archive of more than 100 MB
 

@@ -11,6 +11,8 @@ import pytest
 
 from helpers import files, places
 
+pytestmark = pytest.mark.quick
+
 
 @pytest.fixture(autouse=True)
 def cache(monkeypatch, tmp_path):

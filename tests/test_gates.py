@@ -5,7 +5,12 @@ import copy
 import gates
 import nbformat
 import pytest
+from conftest import write_lesson
 from nbformat.v4 import new_code_cell, new_output
+
+from helpers.runner import run
+
+pytestmark = pytest.mark.quick
 
 
 @pytest.fixture
@@ -207,3 +212,56 @@ def test_reading_repairs_nothing(clean_lesson, tmp_path):
     spoiled = tmp_path / "01_spoiled.ipynb"
     spoiled.write_text(nbformat.v4.writes(notebook), "utf-8")
     assert "cell_ids" in gates.complaints(gates.read(spoiled))
+
+
+# What depends on random or trained numbers ---------------------------------------------------------
+
+BEGINS = (
+    "import numpy as np\nfrom helpers import display\n\n"
+    "order = [str(i) for i in np.argsort(np.random.default_rng(SEED).random(9))]\n"
+    "print(f'tiny profile · seed {SEED} · Keras')"
+)
+FIGURE = "figure, axes = display.pyplot.subplots(figsize=(2, 1))\naxes.set_title(f'best: {order[0]}')\n"
+# What a lesson may do with a ranking: that text is for the reader alone, and nbval does not compare it.
+MAY = {
+    "in a picture": FIGURE + "display.show(figure, 'The best.')",
+    "in a table's cells": "display.table({'rank': dict(zip('abcdefghi', order))}, 'The ranking.')",
+    "in a claim's measured value": "display.claim('the best is one of nine', int(order[0]), at_most=8)",
+    "in the headline": "display.headline(f'the best is {order[0]}')",
+}
+MAY_NOT = {
+    "printed": "print(*order)",
+    "chosen for a caption": FIGURE + "display.show(figure, f'The best: {order[0]}.')",
+    "as the order of a table's rows": "display.table({i: {'rank': '1'} for i in order}, 'The ranking.')",
+    "as text": "display.text(' '.join(order))",
+    "as a cell's value": "order",
+    "as a number of lines": "for _ in range(1 + int(order[0])):\n    print('one')",
+    "as a second line beside the seed's": "print('tiny profile · seed 0 ·')\nprint(f'seed {SEED}')",
+}
+
+
+@pytest.fixture(scope="module")
+def depending(tmp_path_factory):
+    """What the gate says of a lesson with all of these cells, run with its own seed and with another."""
+    folder = tmp_path_factory.mktemp("seeds")
+    path = write_lesson(folder / "01_ranks.ipynb", BEGINS, *MAY.values(), *MAY_NOT.values())
+    run.refresh([path])
+    committed = gates.read(path)
+    run.run_lesson(path, folder / "01_other.ipynb", {"SEED": 1})
+    found = list(gates.differing(committed, gates.read(folder / "01_other.ipynb")))
+    sources = {f"cell {i},": cell.source for i, cell in committed.code}
+    return {source: why for place, source in sources.items() for why in found if why.startswith(place)}
+
+
+def test_the_seed_may_stand_in_the_line_with_which_a_lesson_begins(depending):
+    assert BEGINS not in depending
+
+
+@pytest.mark.parametrize("place", MAY_NOT)
+def test_a_ranking_in_text_that_is_compared_turns_red(place, depending):
+    assert "\n- " in depending[MAY_NOT[place]] or "\n+ " in depending[MAY_NOT[place]]
+
+
+@pytest.mark.parametrize("place", MAY)
+def test_a_ranking_that_only_readers_see_stays_green(place, depending):
+    assert MAY[place] not in depending

@@ -21,6 +21,8 @@ from helpers.photographs.hygiene import (
 )
 from helpers.places import SAMPLE
 
+pytestmark = pytest.mark.quick
+
 SHA256 = st.integers(0, 10**6).map(lambda number: hashlib.sha256(str(number).encode()).hexdigest())
 
 

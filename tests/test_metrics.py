@@ -14,6 +14,8 @@ from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 from helpers import colorings, lab, metrics
 from helpers.errors import CourseError
 
+pytestmark = pytest.mark.quick
+
 SAMPLE = Path(__file__).resolve().parents[1] / "data" / "sample"
 
 

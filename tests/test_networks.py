@@ -172,8 +172,9 @@ def test_coloring_is_in_inference_mode(trained, L):
 
 
 @pytest.mark.parametrize("batch_size", [1, 2, 16])
-def test_the_batch_size_changes_nothing(trained, L, batch_size):
-    ab = networks.predict_ab(trained, L, batch_size)
+def test_the_batch_size_changes_nothing(trained, L, batch_size, monkeypatch):
+    monkeypatch.setattr(networks, "BATCH", batch_size)
+    ab = networks.predict_ab(trained, L)
     assert ab.shape == (3, 16, 16, 2)
     np.testing.assert_allclose(ab, 128 * trained.predict(L, verbose=0), atol=1e-3)
 

@@ -1,13 +1,19 @@
-"""The six lessons: what the committed notebooks are, and what they do on another seed.
+"""The six lessons: what the committed notebooks are, and what they do on another seed and machine.
 
 That the committed outputs come from this code is nbval's part; it runs after these.
 """
 
+import os
+import platform
 import re
+import subprocess
+import sys
 
 import gates
+import numpy as np
 import pytest
 
+from helpers.errors import CourseError
 from helpers.places import NOTEBOOKS, ROOT
 from helpers.runner import run
 
@@ -15,6 +21,8 @@ OFFLINE = str(ROOT / "tests" / "offline")
 SEED = 1  # the committed notebooks have 0
 CELL_MINUTES = 15
 MOST_MB = 3000
+# A lesson runs within the test that first needs it, lesson 6 after three others.
+pytestmark = pytest.mark.timeout(4 * 3600)
 
 NAMES = (
     "01_data_download",
@@ -27,9 +35,38 @@ NAMES = (
 # The lessons that load what others have trained.
 NEEDS = {"06_results_gallery": ("03_baseline_cnn", "04_fusion_inception", "05_dcgan")}
 
+# What this processor has beyond the least that NumPy needs.
+BEYOND = np.show_config("dicts")["SIMD Extensions"].get("found", [])
+X86 = platform.machine().lower() in ("x86_64", "amd64")
+# Other machines, as far as one processor can play them: it sums in another order then.
+MACHINES = {
+    "without oneDNN": {"TF_ENABLE_ONEDNN_OPTS": "0"},
+    "an old processor": {
+        "ONEDNN_MAX_CPU_ISA": "SSE41",
+        "NPY_DISABLE_CPU_FEATURES": " ".join(BEYOND),
+        **({"OPENBLAS_CORETYPE": "Nehalem"} if X86 else {}),
+    },
+    "one core": {
+        "TF_NUM_INTRAOP_THREADS": "1",
+        "TF_NUM_INTEROP_THREADS": "1",
+        "OMP_NUM_THREADS": "1",
+        "OPENBLAS_NUM_THREADS": "1",
+    },
+}
+ON = {
+    "01_data_download": "one core",
+    "02_lab_and_augmentation": "an old processor",
+    "03_baseline_cnn": "an old processor",
+    "04_fusion_inception": "one core",
+    "05_dcgan": "without oneDNN",
+    "06_results_gallery": "an old processor",
+}
+
 
 def test_the_course_has_its_six_lessons():
     assert [path.stem for path in run.find_lessons(NOTEBOOKS)] == list(NAMES)
+    assert list(ON) == list(NAMES)
+    assert set(ON.values()) == set(MACHINES)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -40,8 +77,48 @@ def test_the_committed_notebook_passes_every_gate(name):
     )
 
 
+def train_a_step(**environment):
+    """Train a small network for one step, and return a hash of its weights."""
+    code = (
+        "import hashlib, numpy\n"
+        "from helpers.backend import keras, set_seed\n"
+        "set_seed(0)\n"
+        "x = numpy.random.default_rng(0).normal(size=(8, 32, 32, 16)).astype('float32')\n"
+        "network = keras.Sequential([keras.layers.Conv2D(16, 3, 2), keras.layers.Conv2D(16, 3)])\n"
+        "network.compile('sgd', 'mse')\n"
+        "network.fit(x, x[:, :13, :13], batch_size=8, verbose=0)\n"
+        "print(hashlib.sha256(b''.join(w.tobytes() for w in network.get_weights())).hexdigest())"
+    )
+    named = {name for machine in MACHINES.values() for name in machine}
+    inherited = {name: value for name, value in os.environ.items() if name not in named}
+    return subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=ROOT,
+        env=inherited | {"KERAS_BACKEND": "tensorflow"} | environment,
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+
+
+@pytest.fixture(scope="module")
+def as_it_is():
+    hashes = {train_a_step(), train_a_step()}
+    assert len(hashes) == 1, "this machine does not repeat itself"
+    return hashes.pop()
+
+
+@pytest.mark.parametrize("machine", MACHINES)
+def test_another_machine_trains_other_weights(machine, as_it_is):
+    if machine == "one core" and os.cpu_count() == 1:
+        pytest.skip("needs a second core")
+    if machine != "one core" and not {"X86_V4", "AVX512_SKX"} & set(BEYOND):
+        pytest.skip("needs a processor with AVX-512, which rounds differently without it")
+    assert train_a_step(**MACHINES[machine]) != as_it_is
+
+
 class Course:
-    """The lessons run with another seed, each at most once, after those that it needs."""
+    """The lessons run with another seed and on other machines, each once, after those that it needs."""
 
     def __init__(self, folder):
         self.folder = folder
@@ -51,21 +128,35 @@ class Course:
         if name not in self._results:
             for needed in NEEDS.get(name, ()):
                 self.run(needed)
-            lesson = NOTEBOOKS / f"{name}.ipynb"
-            parameters = {"PROFILE": "tiny", "SEED": SEED, "OUT": str(self.folder)}
-            self._results[name] = run.run_lesson(lesson, self.folder / lesson.name, parameters, CELL_MINUTES)
-        return self._results[name]
+            self._results[name] = self._run(name)
+        result = self._results[name]
+        if isinstance(result, CourseError):
+            raise result
+        return result
+
+    def _run(self, name):
+        lesson = NOTEBOOKS / f"{name}.ipynb"
+        parameters = {"PROFILE": "tiny", "SEED": SEED, "OUT": str(self.folder)}
+        with pytest.MonkeyPatch.context() as patch:
+            for variable, value in {"PYTHONPATH": offline_path(), **MACHINES[ON[name]]}.items():
+                patch.setenv(variable, value)
+            try:
+                return run.run_lesson(lesson, self.folder / lesson.name, parameters, CELL_MINUTES)
+            except CourseError as error:
+                return error
+
+
+def offline_path():
+    return os.pathsep.join(filter(None, [OFFLINE, os.environ.get("PYTHONPATH")]))
 
 
 @pytest.fixture(scope="module")
 def course(tmp_path_factory):
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("PYTHONPATH", OFFLINE)
-        yield Course(tmp_path_factory.mktemp("course"))
+    return Course(tmp_path_factory.mktemp("course"))
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_the_lesson_holds_on_another_seed(name, course):
+def test_the_lesson_holds_on_another_seed_and_machine(name, course):
     result = course.run(name)
     executed = gates.read(course.folder / result.notebook)
     committed = gates.read(NOTEBOOKS / result.notebook)
@@ -83,3 +174,10 @@ def test_the_lesson_holds_on_another_seed(name, course):
     assert promised or name[:2] in ("01", "02", "06")
     for network in promised:
         assert (course.folder / "models" / network).stat().st_size > 0
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_no_stored_text_depends_on_the_seed_or_the_machine(name, course):
+    executed = gates.read(course.folder / course.run(name).notebook)
+    found = list(gates.differing(gates.read(NOTEBOOKS / f"{name}.ipynb"), executed))
+    assert not found, "\n".join(found)

@@ -25,6 +25,8 @@ from helpers.photographs.decode import decode
 from helpers.photographs.hygiene import SPLITS
 from helpers.places import ROOT, SAMPLE
 
+pytestmark = pytest.mark.quick
+
 
 @pytest.fixture(autouse=True)
 def cache(monkeypatch, tmp_path):

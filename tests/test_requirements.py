@@ -7,8 +7,11 @@ import sys
 from importlib.metadata import packages_distributions
 
 import nbformat
+import pytest
 
 from helpers.places import NOTEBOOKS, ROOT
+
+pytestmark = pytest.mark.quick
 
 
 def imported(source):

@@ -8,6 +8,8 @@ from helpers.errors import CourseError
 from helpers.photographs import sources
 from helpers.places import DATA
 
+pytestmark = pytest.mark.quick
+
 README = DATA / "README.md"
 
 

@@ -11,6 +11,8 @@ import pytest
 import helpers
 from helpers.places import NOTEBOOKS, ROOT
 
+pytestmark = pytest.mark.quick
+
 # Words that tell a reader who is stuck that it is their fault.
 BELITTLING = r"easily|easy|obvious|obviously|of course|simply|simple|just|trivially|clearly|needless to say"
 BRITISH = (
@@ -90,15 +92,67 @@ def test_the_readme_and_both_ci_files_give_the_same_test_command():
         assert command in (ROOT / name).read_text("utf-8")
 
 
+HELPERS = ROOT / "helpers"
+MODULES = {path.stem: path for path in HELPERS.rglob("*.py") if path.stem != "__init__"}
+PACKAGES = {path.parent.name: path for path in HELPERS.glob("*/__init__.py")}
+
+
+def rooms_in_order():
+    """The rooms as the docstring of `helpers` lists them, a package after the last of its members."""
+    listed = re.findall(r"``(\w+)``", helpers.__doc__)
+    assert sorted(listed) == sorted([*MODULES, *PACKAGES])
+    for package, path in PACKAGES.items():
+        members = [place for place, name in enumerate(listed) if is_in(name, package)]
+        assert members == list(range(members[0], members[-1] + 1)), f"{path}: its members are not together"
+        listed.insert(members[-1] + 1, package)
+        listed.remove(package)  # the first, where its line begins
+    return listed
+
+
+def is_in(name, package):
+    return name in MODULES and MODULES[name].parent == PACKAGES[package].parent
+
+
+def rooms_imported(source):
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.ImportFrom):
+            assert not node.level, "relative imports do not say which room"
+            paths = [f"{node.module}.{alias.name}".split(".") for alias in node.names]
+        elif isinstance(node, ast.Import):
+            paths = [alias.name.split(".") for alias in node.names]
+        else:
+            continue
+        for first, *rest in paths:
+            if first == "helpers" and rest:
+                # The last part may be a room or what one defines, perhaps under the name of another room.
+                package = rest[0] if rest[0] in PACKAGES else None
+                yield rest[1] if package and len(rest) > 1 and is_in(rest[1], package) else rest[0]
+
+
 def test_a_room_imports_only_from_rooms_above_it():
-    rooms = re.findall(r"``(\w+)``", helpers.__doc__)
-    assert sorted(rooms) == sorted(
-        path.stem for path in (ROOT / "helpers").glob("*.py") if path.stem != "__init__"
-    )
-    for place, room in enumerate(rooms):
-        tree = ast.parse((ROOT / "helpers" / f"{room}.py").read_text("utf-8"))
-        for node in ast.walk(tree):
-            if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("helpers"):
-                below = node.module.partition(".")[2]
-                for name in [below] if below else [alias.name for alias in node.names]:
-                    assert rooms.index(name) < place, f"{room} imports {name}"
+    order = rooms_in_order()
+    for room, path in {**MODULES, **PACKAGES}.items():
+        for name in rooms_imported(path.read_text("utf-8")):
+            assert order.index(name) < order.index(room), f"{room} imports {name}, which is not above it"
+
+
+@pytest.mark.parametrize(
+    ("source", "rooms"),
+    [
+        ("from helpers.photographs import load", ["photographs"]),
+        ("from helpers.photographs import archives, load", ["archives", "photographs"]),
+        ("from helpers.photographs.hygiene import SPLITS", ["hygiene"]),
+        ("from helpers import photographs, lab", ["photographs", "lab"]),
+        ("from helpers.lab import rgb_to_lab", ["lab"]),
+        ("import helpers.runner.run", ["run"]),
+        ("def later():\n    from helpers.runner import run", ["run"]),
+        ("import numpy\nfrom json import loads", []),
+    ],
+)
+def test_an_import_is_one_of_a_room(source, rooms):
+    assert list(rooms_imported(source)) == rooms
+
+
+def test_a_package_stands_below_its_members():
+    order = rooms_in_order()
+    assert order.index("lab") < order.index("decode") < order.index("photographs") < order.index("augment")

@@ -1,0 +1,315 @@
+"""Change the code in small ways, one at a time, and see whether a test notices.
+
+    python tests/mutations.py [NAME ...]
+
+Without a name it tries them all; else those whose name contains one of the words. Each is tried in a
+copy of the checkout, so nothing here changes. Ends with 1 if a change survives, if its old text does
+not stand exactly once, or if its tests fail without it.
+"""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from functools import cache
+from pathlib import Path
+from typing import NamedTuple
+
+import nbformat
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+class Mutation(NamedTuple):
+    """A change that a test must notice: in `file`, `old` becomes `new`, and one of `tests` must fail.
+
+    `old` stands exactly once in the file, or, for a notebook, in the sources of its cells.
+    """
+
+    name: str
+    file: str
+    old: str
+    new: str
+    tests: tuple[str, ...]
+
+
+MUTATIONS = (
+    # Photographs
+    Mutation(
+        "near-duplicates: more bits may differ",
+        "helpers/photographs/hygiene.py",
+        "NEAR_BITS = 10",
+        "NEAR_BITS = 14",
+        ("tests/test_hygiene.py",),
+    ),
+    Mutation(
+        "near-duplicates: less alike",
+        "helpers/photographs/hygiene.py",
+        "NEAR_CORRELATION = 0.85",
+        "NEAR_CORRELATION = 0.75",
+        ("tests/test_hygiene.py",),
+    ),
+    Mutation(
+        "a JPEG is decoded too small",
+        "helpers/photographs/decode.py",
+        "image.draft(None, (max(LEAST_SCALE, 2 * size),) * 2)",
+        "image.draft(None, (size,) * 2)",
+        ("tests/test_decode.py",),
+    ),
+    Mutation(
+        "a JPEG is always decoded whole",
+        "helpers/photographs/decode.py",
+        "image.draft(None, (max(LEAST_SCALE, 2 * size),) * 2)",
+        "pass",
+        ("tests/test_decode.py",),
+    ),
+    Mutation(
+        "photographs are reduced bilinearly",
+        "helpers/photographs/decode.py",
+        "Image.Resampling.LANCZOS",
+        "Image.Resampling.BILINEAR",
+        ("tests/test_decode.py",),
+    ),
+    # Backbones
+    Mutation(
+        "the backbone's input takes the nearest pixel",
+        "helpers/embeddings.py",
+        'interpolation="bilinear", antialias=True',
+        'interpolation="nearest"',
+        ("tests/test_embeddings.py",),
+    ),
+    Mutation(
+        "the backbone's input is not antialiased",
+        "helpers/embeddings.py",
+        'interpolation="bilinear", antialias=True',
+        'interpolation="bilinear"',
+        ("tests/test_embeddings.py",),
+    ),
+    # Training, records, metrics and display
+    Mutation(
+        "the learning rate falls along a line",
+        "helpers/training.py",
+        "(1 + math.cos(math.pi * self._clock.passed)) / 2",
+        "(1 - self._clock.passed)",
+        ("tests/test_training.py",),
+    ),
+    Mutation(
+        "the same, as the records see it",
+        "helpers/training.py",
+        "(1 + math.cos(math.pi * self._clock.passed)) / 2",
+        "(1 - self._clock.passed)",
+        ("tests/test_recorded.py",),
+    ),
+    Mutation(
+        "a size takes all of the minutes",
+        "helpers/training.py",
+        "self.limit * 60 * self.share",
+        "self.limit * 60",
+        ("tests/test_training.py",),
+    ),
+    Mutation(
+        "a recorded network sees the run's size",
+        "helpers/recorded.py",
+        'lesson.test_photos, record["resolution"])',
+        "lesson.test_photos)",
+        ("tests/test_recorded.py",),
+    ),
+    Mutation(
+        "a recorded network reads the lesson's backbone",
+        "helpers/recorded.py",
+        'test.seen, record["settings"]["backbone"])',
+        "test.seen, lesson.backbone)",
+        ("tests/test_recorded.py",),
+    ),
+    Mutation(
+        "a long run is taken up on other photographs",
+        "helpers/records.py",
+        'if (record["seed"], record["checksum"]) != (lesson.seed, checksum):',
+        'if record["seed"] != lesson.seed:',
+        ("tests/test_records.py",),
+    ),
+    Mutation(
+        "a fact overwrites what was found out",
+        "helpers/records.py",
+        "if taken := sorted(found.keys() & facts.keys()):",
+        "if taken := []:",
+        ("tests/test_records.py",),
+    ),
+    Mutation(
+        "credits are compared",
+        "helpers/display.py",
+        '_display("Whose photographs these are: see the page.", folded)',
+        "_display(folded, folded)",
+        ("tests/test_display.py",),
+    ),
+    # Lessons
+    Mutation(
+        "the factor is fitted on the test photographs",
+        "notebooks/06_results_gallery.ipynb",
+        'pairs.load(lesson, "validation", 200)',
+        'pairs.load(lesson, "test", 200)',
+        ("tests/test_lesson_code.py",),
+    ),
+    Mutation(
+        "Adam remembers longer in lesson 5",
+        "notebooks/05_dcgan.ipynb",
+        "gan.compile(keras.optimizers.Adam(2e-4, beta_1=0.5))",
+        "gan.compile(keras.optimizers.Adam(2e-4, beta_1=0.9))",
+        ("tests/test_recorded.py",),
+    ),
+    Mutation(
+        "the baseline is not seeded",
+        "notebooks/03_baseline_cnn.ipynb",
+        "keras.utils.set_random_seed(SEED)\nbaseline = ",
+        "baseline = ",
+        ("tests/test_recorded.py",),
+    ),
+    Mutation(
+        "batches go backward",
+        "helpers/batches.py",
+        "self._order = random.permutation(count)",
+        "self._order = random.permutation(count)[::-1]",
+        ("tests/test_recorded.py",),
+    ),
+    # The tests' own rules
+    Mutation(
+        "nbval does not look at captions",
+        "tests/course_plugin.py",
+        'NOT_COMPARED = ("stderr", "text/html")',
+        'NOT_COMPARED = ("stderr", "text/html", "text/markdown")',
+        ("tests/test_course_plugin.py",),
+    ),
+    Mutation(
+        "nbval compares measured values",
+        "tests/course_plugin.py",
+        'NOT_COMPARED = ("stderr", "text/html")',
+        'NOT_COMPARED = ("stderr",)',
+        ("tests/test_course_plugin.py",),
+    ),
+    Mutation(
+        "another machine may print something else",
+        "tests/gates.py",
+        "kinds[output.name].append(output.text)",
+        "pass",
+        ("tests/test_gates.py",),
+    ),
+    Mutation(
+        "another seed may stand anywhere",
+        "tests/gates.py",
+        r'r"^(\w+ profile · seed )\d+(?= ·)"',
+        r'r"(seed )\d+"',
+        ("tests/test_gates.py",),
+    ),
+    Mutation(
+        "tests have no time limit",
+        "pyproject.toml",
+        "\ntimeout = 600\n",
+        "\ntimeout = 0\n",
+        ("tests/test_course_plugin.py",),
+    ),
+    Mutation(
+        "a slow cell is ended as a test is",
+        "tests/course_plugin.py",
+        "item.add_marker(pytest.mark.timeout(config.option.nbval_cell_timeout + 300))",
+        "pass",
+        ("tests/test_course_plugin.py",),
+    ),
+    Mutation(
+        "quick tests may load TensorFlow",
+        "tests/course_plugin.py",
+        "sys.modules.update(tensorflow=None, keras=None)",
+        "pass",
+        ("tests/test_course_plugin.py",),
+    ),
+    Mutation(
+        "two workers run the notebooks",
+        "tests/course_plugin.py",
+        'return "notebooks" if path.endswith(".ipynb") else path',
+        "return path",
+        ("tests/test_course_plugin.py",),
+    ),
+)
+
+
+def mutate(root: Path, mutation: Mutation) -> None:
+    """Apply a mutation to the files under a folder."""
+    path = root / mutation.file
+    notebook = nbformat.read(path, as_version=4) if path.suffix == ".ipynb" else None
+    texts = [cell.source for cell in notebook.cells] if notebook else [path.read_text("utf-8")]
+    if (count := sum(text.count(mutation.old) for text in texts)) != 1:
+        raise ValueError(f"its old text stands {count} times in {mutation.file}")
+    texts = [text.replace(mutation.old, mutation.new) for text in texts]
+    if notebook:
+        for cell, text in zip(notebook.cells, texts, strict=True):
+            cell.source = text
+        nbformat.write(notebook, path)
+    else:
+        path.write_text(texts[0], "utf-8")
+
+
+def copy_checkout(target: Path) -> None:
+    """Copy what git tracks, and what is new and not ignored."""
+    listed = subprocess.run(
+        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+    for name in filter(None, listed.split("\0")):
+        if (ROOT / name).is_file():
+            (target / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(ROOT / name, target / name)
+
+
+def first_failure(root: Path, tests: tuple[str, ...]) -> str:
+    """Run tests in a copy of the checkout; return the first that fails, '' if all pass."""
+    environment = os.environ | {
+        "PYTHONPATH": str(root),
+        # A mutated file may be as old and as long as the one that was compiled.
+        "PYTHONDONTWRITEBYTECODE": "1",
+    }
+    command = [sys.executable, "-m", "pytest", "-x", "-q", "-o", "addopts=", "-p", "no:cacheprovider", *tests]
+    ended = subprocess.run(command, cwd=root, env=environment, capture_output=True, text=True)
+    if ended.returncode == 0:
+        return ""
+    failed = re.search(r"^(?:FAILED|ERROR) (.+?)(?: - |$)", ended.stdout, re.MULTILINE)
+    if not failed:
+        raise ValueError(
+            f"pytest did not run {', '.join(tests)}:\n{ended.stdout[-2000:]}{ended.stderr[-2000:]}"
+        )
+    return failed[1]
+
+
+def main(words: list[str]) -> int:
+    """Try the mutations that the words choose, and print one line for each."""
+    chosen = [each for each in MUTATIONS if not words or any(word in each.name for word in words)]
+    if not chosen:
+        print("no such mutation; there are:", *(each.name for each in MUTATIONS), sep="\n  ")
+        return 1
+    green = cache(first_failure)
+    wrong = 0
+    with tempfile.TemporaryDirectory() as folder:
+        root = Path(folder)
+        copy_checkout(root)
+        for mutation in chosen:
+            original = (root / mutation.file).read_bytes()
+            try:
+                if failing := green(root, mutation.tests):
+                    raise ValueError(f"without it {failing} fails already")
+                mutate(root, mutation)
+                verdict = first_failure(root, mutation.tests)
+            except ValueError as error:
+                wrong += 1
+                print(f"{mutation.name:<50} NOT TRIED: {error}", flush=True)
+            else:
+                wrong += not verdict
+                print(f"{mutation.name:<50} {verdict or 'SURVIVED'}", flush=True)
+            (root / mutation.file).write_bytes(original)
+    return int(wrong > 0)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
