@@ -9,7 +9,6 @@ photograph once, and an epoch chooses among them. The story's random rotation, s
 and zoom are not here: they would have to be computed anew in every step.
 """
 
-import os
 import shutil
 from functools import partial
 
