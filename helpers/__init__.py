@@ -18,6 +18,6 @@ rooms above it:
 - ``training``: the callbacks of a training by the clock.
 - ``provenance``, ``records``, ``recorded``: how a network came about; its record; those that come with
   the course.
-- ``runner``: the lessons, run one after the other. In it: ``execute``, ``run``.
+- ``runner``: the lessons, run one after the other. In it: ``execute``, ``pages``, ``run``.
 - ``__main__``: the command line.
 """

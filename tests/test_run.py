@@ -16,7 +16,7 @@ from conftest import CLEAN, PARAMETERS, write_lesson
 import helpers.__main__
 from helpers import places
 from helpers.errors import CourseError
-from helpers.runner import execute, run
+from helpers.runner import execute, pages, run
 
 OFFLINE = str(Path(__file__).parent / "offline")
 WIDGET = (
@@ -156,6 +156,7 @@ def test_a_run_leaves_notebooks_pages_a_summary_and_a_table(folder, tmp_path, ca
         "01_one.ipynb",
         "02_two.html",
         "02_two.ipynb",
+        "index.html",
         "summary.json",
     ]
     assert texts(out / "02_two.ipynb") == "tiny 3 sample 7\n"
@@ -205,7 +206,7 @@ def test_lessons_run_in_their_folder_each_in_a_new_kernel(folder, tmp_path):
 def test_a_page_holds_its_pictures_and_asks_for_nothing(clean_lesson, tmp_path):
     path = tmp_path / "01_clean.ipynb"
     shutil.copy(clean_lesson, path)
-    page = execute.write_page(path).read_text("utf-8")
+    page = pages.write_page(path).read_text("utf-8")
     assert "data:image/" in page
     assert "A line that goes up." in page
     body = page[page.index("<body") :]
@@ -469,7 +470,7 @@ def test_a_collapsed_solution_stays_inside_its_fold_on_the_page(tmp_path):
     path = tmp_path / "one.ipynb"
     solution = "<details><summary>Solutions</summary>\n\n1. The answer.\n\n</details>"
     nbformat.write(nbformat.v4.new_notebook(cells=[nbformat.v4.new_markdown_cell(solution)]), path)
-    page = execute.write_page(path).read_text("utf-8")
+    page = pages.write_page(path).read_text("utf-8")
     assert page.index("<details>") < page.index("The answer.") < page.index("</details>")
 
 

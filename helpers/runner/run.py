@@ -18,7 +18,8 @@ from tqdm import tqdm
 from helpers import files, profiles
 from helpers.errors import CourseError
 from helpers.photographs.sources import SOURCES
-from helpers.runner.execute import PeakMemory, execute, headline, write_page
+from helpers.runner import pages
+from helpers.runner.execute import PeakMemory, execute
 
 
 @dataclass(frozen=True)
@@ -203,6 +204,7 @@ def run(planned: Plan, cell_minutes: float = 600) -> list[Result]:
     finally:
         _summarize(planned, results)
         print(_table(results, planned.out), end="")
+        pages.write_index(planned.out)
     return results
 
 
@@ -296,8 +298,8 @@ def run_lesson(
     finally:
         minutes = (time.monotonic() - started) / 60
         if output.exists():
-            write_page(output)
-    return Result(lesson.name, round(minutes, 2), memory.peak_mb, headline(notebook))
+            pages.write_page(output)
+    return Result(lesson.name, round(minutes, 2), memory.peak_mb, pages.headline(notebook))
 
 
 def parse_value(text: str) -> object:
