@@ -56,7 +56,7 @@ def run_folder(clean_lesson, tmp_path_factory):
     failed = nbformat.read(write_lesson(folder / "03_cut.ipynb", "1 / 0"), as_version=4)
     failed.metadata.papermill = {"exception": True}
     nbformat.write(failed, folder / "03_cut.ipynb")
-    pages.write_index(folder)
+    assert pages.write_index(folder) == folder / "index.html"
     return folder
 
 
@@ -126,5 +126,5 @@ def test_a_wide_table_scrolls_by_itself(run_folder):
 
 
 def test_an_empty_folder_gets_no_index(tmp_path):
-    pages.write_index(tmp_path)
+    assert pages.write_index(tmp_path) is None
     assert list(tmp_path.iterdir()) == []

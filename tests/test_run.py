@@ -169,7 +169,8 @@ def test_a_run_leaves_notebooks_pages_a_summary_and_a_table(folder, tmp_path, ca
     assert 30 < one["peak_mb"] < 1000
     assert (two["notebook"], two["headline"]) == ("02_two.ipynb", "")
     said = capsys.readouterr()
-    table = said.out.splitlines()
+    *table, last = said.out.splitlines()
+    assert last == f"open {Path('out', 'index.html')}"
     assert [line.split()[0] for line in table] == ["lesson", "01_one", "02_two"]
     assert "it goes up by 1, seed 3" in table[1]
     assert table[1].endswith(str(Path("out", "01_one.html")))

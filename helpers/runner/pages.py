@@ -67,20 +67,28 @@ def write_page(path: Path) -> Path:
     return page
 
 
-def write_index(folder: Path) -> None:
+def write_index(folder: Path) -> Path | None:
     """Write a page that leads to the lessons in a folder, and theirs anew, now that all can be linked.
 
     Parameters
     ----------
     folder : Path
-        Where the executed notebooks are. Without any, nothing is written.
+        Where the executed notebooks are.
+
+    Returns
+    -------
+    Path or None
+        The page; None if there is no notebook to lead to.
     """
-    if paths := _lessons(folder):
-        environment = Environment(loader=_TEMPLATES, autoescape=True)
-        content = environment.get_template("index.html.j2").render(lessons=[_entry(path) for path in paths])
-        files.write_text(folder / _INDEX, content + "\n")
-        for path in paths:
-            write_page(path)
+    paths = _lessons(folder)
+    if not paths:
+        return None
+    environment = Environment(loader=_TEMPLATES, autoescape=True)
+    content = environment.get_template("index.html.j2").render(lessons=[_entry(path) for path in paths])
+    files.write_text(folder / _INDEX, content + "\n")
+    for path in paths:
+        write_page(path)
+    return folder / _INDEX
 
 
 def headline(notebook: NotebookNode) -> str:

@@ -204,7 +204,8 @@ def run(planned: Plan, cell_minutes: float = 600) -> list[Result]:
     finally:
         _summarize(planned, results)
         print(_table(results, planned.out), end="")
-        pages.write_index(planned.out)
+        if index := pages.write_index(planned.out):
+            print(f"open {_from_here(index)}")
     return results
 
 
