@@ -8,7 +8,6 @@ from pathlib import Path
 
 from helpers import places
 from helpers.errors import CourseError
-from helpers.photographs.sources import SOURCES
 from helpers.profiles import PROFILES
 
 
@@ -34,6 +33,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return options.command(options)
     except (CourseError, OSError) as error:
         return _fail(error, 1)
+    except ModuleNotFoundError as error:
+        return _fail(f"{error.name} is not installed: python -m pip install -r requirements.txt", 1)
     except KeyboardInterrupt:
         return _fail("interrupted; what had been written is kept", 130)
 
@@ -143,6 +144,8 @@ def _keep(options: argparse.Namespace) -> int:
 
 
 def _sources(options: argparse.Namespace) -> int:
+    from helpers.photographs.sources import SOURCES
+
     for source in SOURCES.values():
         print(
             f"{source.name:<16}{source.download:>14}  {source.photographs:>6,} photographs  {source.license}"

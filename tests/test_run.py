@@ -298,6 +298,30 @@ def test_a_log_that_lacks_a_sign_gets_the_rest(folder, tmp_path):
     assert b"?E falls" in ended.stdout
 
 
+def without_packages(*words):
+    """Run the command line in a Python that has the standard library and the course, and nothing else."""
+    code = (
+        f"import sys; sys.path.append({str(places.ROOT)!r})\n"
+        f"from helpers.__main__ import main\nsys.exit(main({words}))"
+    )
+    return subprocess.run([sys.executable, "-S", "-c", code], capture_output=True, text=True)
+
+
+@pytest.mark.parametrize("words", ["run", "refresh", "fetch sample", "sources", "keep ."])
+def test_without_the_packages_one_line_says_what_to_install(words):
+    ended = without_packages(*words.split())
+    assert ended.returncode == 1
+    name, _, advice = ended.stderr.removeprefix("error: ").partition(" ")
+    assert name.isidentifier()
+    assert advice == "is not installed: python -m pip install -r requirements.txt\n"
+
+
+def test_help_needs_no_package():
+    ended = without_packages("--help")
+    assert ended.returncode == 0, ended.stderr
+    assert "python -m helpers" in ended.stdout
+
+
 def test_help_says_where_a_download_goes_and_how_to_use_it(capsys):
     with pytest.raises(SystemExit):
         main("fetch", "--help")
