@@ -234,8 +234,7 @@ def refresh(lessons: Sequence[Path], cell_minutes: float = 600) -> None:
             _strip(notebook)
             files.write_text(lesson, nbformat.writes(notebook) + "\n")
             if picture := gallery(notebook):
-                with files.replacing(lesson.with_name("gallery.jpg")) as part:
-                    part.write_bytes(picture)
+                files.write_bytes(lesson.with_name("gallery.jpg"), picture)
 
 
 def gallery(notebook: NotebookNode) -> bytes:
