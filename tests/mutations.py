@@ -232,6 +232,13 @@ MUTATIONS = (
         ("tests/test_gates.py",),
     ),
     Mutation(
+        "the notebooks begin last",
+        "tests/course_plugin.py",
+        ', reverse=hasattr(config, "workerinput"))',
+        ")",
+        ("tests/test_course_plugin.py",),
+    ),
+    Mutation(
         "tests have no time limit",
         "pyproject.toml",
         "\ntimeout = 600\n",

@@ -339,8 +339,10 @@ def test_an_interruption_ends_the_kernel_and_says_so(folder, tmp_path):
         "threading.Event().wait(60)",
     )
     words = "['run', '--out', 'out', '--timeout', '1']"
+    # As in a terminal: a shell starts what runs in its background with Ctrl-C ignored.
     code = (
-        "import sys, pathlib\n"
+        "import signal, sys, pathlib\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
         "from helpers import __main__, places\n"
         f"places.NOTEBOOKS = pathlib.Path({str(folder)!r})\n"
         f"sys.exit(__main__.main({words}))"
