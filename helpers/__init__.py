@@ -14,8 +14,9 @@ rooms above it:
   answers that need no network; scores to judge by.
 - ``display``, ``profiles``, ``pairs``: what a lesson shows; the settings that it begins with; the
   photographs as networks see them and as they are shown.
-- ``networks``, ``embeddings``: trained networks, and pretrained ones.
-- ``training``: the callbacks of a training by the clock.
+- ``ab_bins``, ``networks``: colors as classes; trained networks.
+- ``efficientnet``, ``embeddings``: pretrained networks, and what they see.
+- ``training``: the callbacks of a training, by the clock or by the step.
 - ``provenance``, ``records``, ``recorded``: how a network came about; its record; those that come with
   the course.
 - ``runner``: the lessons, run one after the other. In it: ``execute``, ``pages``, ``run``.

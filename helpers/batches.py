@@ -30,6 +30,11 @@ class Batches(keras.utils.PyDataset):
         What `augment` does: some of `augment.FLIPS`, each for half of the photographs,
         and some of `augment.CONTRASTS`, each as often as the untouched L. Empty tuples
         leave the shuffling alone.
+    crop : int, optional
+        Side of the square, in pixels, that `augment` cuts out of each photograph at a random place;
+        None takes all of it.
+    length : int, optional
+        Batches in an epoch of `augment`, at most: the first ones of its random order. None takes all.
 
     Raises
     ------
@@ -62,14 +67,18 @@ class Batches(keras.utils.PyDataset):
         embedding=None,
         flips=FLIPS,
         contrast=CONTRASTS,
+        crop=None,
+        length=None,
     ):
         # Keras' default of one worker makes batches where they are used: one takes a fraction of a
         # millisecond a photograph. More would hand JAX and PyTorch batches of the epoch before.
         super().__init__()
         rgb = getattr(photographs, "rgb", photographs)
         _check(rgb, batch_size, seed, embedding, flips, contrast)
+        _check_crop(rgb, crop, length)
         self.batch_size, self.seed, self.augment = batch_size, seed, augment
         self.embedding, self.flips = embedding, flips
+        self.crop, self.length = crop, length
         self._rgb = rgb
         if augment:
             # Plain arrays over the mapped file: taking part of a memory map costs more than of an array.
@@ -79,7 +88,7 @@ class Batches(keras.utils.PyDataset):
         self._draw()
 
     def __len__(self):
-        return -(-len(self._rgb) // self.batch_size)
+        return -(-len(self._order) // self.batch_size)
 
     def __getitem__(self, index):
         start = range(len(self))[index] * self.batch_size
@@ -92,7 +101,17 @@ class Batches(keras.utils.PyDataset):
 
     def on_epoch_end(self):
         """Draw anew, for the next epoch."""
-        self.epoch += 1
+        self.begin(self.epoch + 1)
+
+    def begin(self, epoch):
+        """Draw anew, for an epoch of any number.
+
+        Parameters
+        ----------
+        epoch : int
+            At least 0.
+        """
+        self.epoch = epoch
         self._draw()
 
     def _draw(self):
@@ -105,20 +124,33 @@ class Batches(keras.utils.PyDataset):
         self._order = random.permutation(count)
         self._flipped = random.random((count, len(self.flips))) < 0.5
         self._variant = random.integers(self._variants.shape[1], size=count)
+        room = np.subtract(self._rgb.shape[1:3], self.crop or self._rgb.shape[1:3])
+        self._corner = random.integers(room + 1, size=(count, 2))
+        if self.length:
+            self._order = self._order[: self.length * self.batch_size]
 
     def _augmented(self, chosen):
         """Choose, flip and scale: every number is written once."""
-        shape = (len(chosen), *self._rgb.shape[1:3])
+        shape = (len(chosen), *((self.crop, self.crop) if self.crop else self._rgb.shape[1:3]))
         L, ab = np.empty((*shape, 1), np.float32), np.empty((*shape, 2), np.float32)
         for k, i in enumerate(chosen):
-            lightness = self._variants[i, self._variant[i], :, :, None]
+            top, left = self._corner[i]
+            cut = np.s_[top : top + shape[1], left : left + shape[2]]
+            lightness = self._variants[i, self._variant[i]][cut][..., None]
             # Two bytes seen as one number: so a and b of a pixel stay side by side.
-            colors = self._ab[i].view(np.uint16)
+            colors = self._ab[i].view(np.uint16)[cut]
             for direction in itertools.compress(self.flips, self._flipped[i]):
                 lightness, colors = flip(lightness, direction), flip(colors, direction)
             np.multiply(lightness, L_STEP, out=L[k])
             np.multiply(np.ascontiguousarray(colors).view(np.int8), AB_STEP, out=ab[k])
         return L, ab
+
+
+def _check_crop(rgb, crop, length):
+    if crop is not None and not 1 <= crop <= min(rgb.shape[1:3]):
+        raise CourseError(f"crop must be 1 to {min(rgb.shape[1:3])}, the photographs' side; got {crop}.")
+    if length is not None and length < 1:
+        raise CourseError(f"length must be at least 1 batch, got {length}.")
 
 
 def _check(rgb, batch_size, seed, embedding, flips, contrast):

@@ -6,6 +6,7 @@ from zipfile import ZIP_DEFLATED, ZipFile
 import numpy as np
 
 from helpers import files
+from helpers.ab_bins import annealed_mean
 from helpers.backend import keras
 from helpers.colorings import recolor
 from helpers.errors import CourseError
@@ -72,7 +73,9 @@ def load(path: Path) -> keras.Model:
     return keras.saving.load_model(path, compile=False)
 
 
-def predict_ab(network: keras.Model, inputs: np.ndarray | list[np.ndarray]) -> np.ndarray:
+def predict_ab(
+    network: keras.Model, inputs: np.ndarray | list[np.ndarray], vividness: float = 0.0
+) -> np.ndarray:
     """Predict the colors of photographs, in inference mode.
 
     Inference mode: no dropout, and batch normalization by the averages of the training.
@@ -80,34 +83,47 @@ def predict_ab(network: keras.Model, inputs: np.ndarray | list[np.ndarray]) -> n
     Parameters
     ----------
     network : keras.Model
-        Takes L in 0..1, and gives ab / 128 (2 channels) or RGB in -1..1 (3 channels).
+        Takes L in 0..1, and gives ab / 128 (2 channels) or RGB in -1..1 (3 channels); or two maps, ab / 128
+        and the logits of `helpers.ab_bins`.
     inputs : ndarray or list of ndarray
         What the network takes: L, (n, s, s, 1) float32 in 0..1, at the size
         that it was trained at; for a fusion network a list of L and the
-        embeddings, (n, d) float32.
+        embeddings, (n, d) float32; for the colorizer a list of L and the hints.
+    vividness : float
+        For a network that gives two maps: 0 takes ab itself, 1 the annealed mean of the distribution, and
+        what is between mixes them.
 
     Returns
     -------
     (n, s, s, 2) ndarray of float32
-        CIE units. Of a network that gives RGB it is the ab of that RGB.
+        CIE units; a quarter of s for a network that gives two maps. Of a network that gives RGB it is the ab of that RGB.
     """
     parts = inputs if isinstance(inputs, list) else [inputs]
     batches = []
     for start in range(0, len(parts[0]), BATCH):
         batch = [part[start : start + BATCH] for part in parts]
         # Called and not `predict`ed: a traced function refuses another size later on.
-        given = keras.ops.convert_to_numpy(network(batch if len(batch) > 1 else batch[0], training=False))
+        given = network(batch if len(batch) > 1 else batch[0], training=False)
+        if isinstance(given, list):
+            ab, logits = given
+            given = (1 - vividness) * ab + vividness * annealed_mean(logits) / AB_SCALE
+        given = keras.ops.convert_to_numpy(given)
         gives_ab = given.shape[-1] == 2
         batches.append(given * AB_SCALE if gives_ab else rgb_to_lab((given + 1) / 2)[..., 1:])
     return np.concatenate(batches)
 
 
-def color(network: keras.Model, inputs: np.ndarray | list[np.ndarray], rgb: np.ndarray) -> np.ndarray:
+def color(
+    network: keras.Model,
+    inputs: np.ndarray | list[np.ndarray],
+    rgb: np.ndarray,
+    vividness: float = 0.0,
+) -> np.ndarray:
     """Color photographs: the network's ab, enlarged, over each photograph's own lightness.
 
     Parameters
     ----------
-    network, inputs
+    network, inputs, vividness
         As for `predict_ab`.
     rgb : (n, h, w, 3) ndarray of uint8
         The photographs at the size to show. Only their lightness is used.
@@ -117,4 +133,4 @@ def color(network: keras.Model, inputs: np.ndarray | list[np.ndarray], rgb: np.n
     (n, h, w, 3) ndarray of uint8
         The colored photographs.
     """
-    return recolor(rgb, predict_ab(network, inputs))
+    return recolor(rgb, predict_ab(network, inputs, vividness))

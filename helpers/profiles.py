@@ -53,6 +53,18 @@ class Profile:
         Weight of the mean absolute error in the generator's loss (lesson 5); the story's is 100.
     backbone : str
         The pretrained network whose embedding lesson 4 reads.
+    more_photos : str
+        Further photographs that the colorizer learns from (lesson 5), as `helpers.photographs.load` takes
+        them; '' for none.
+    colorizer_stages : tuple of (int, int, int)
+        What the colorizer is trained on, one stage after the other: the side of the photographs in pixels,
+        that of the squares cut out of them, and the number of the last epoch; 0 for `colorizer_epochs`.
+    colorizer_epochs : int
+        Epochs of the colorizer, all stages together.
+    colorizer_batch : int
+        Squares in one training step of the colorizer.
+    encoder_learns : bool
+        Whether the colorizer's pretrained encoder is trained on, or stays as it is.
     """
 
     photos: str
@@ -72,6 +84,11 @@ class Profile:
     gan_filters: int
     gan_distance: float
     backbone: str
+    more_photos: str
+    colorizer_stages: tuple[tuple[int, int, int], ...]
+    colorizer_epochs: int
+    colorizer_batch: int
+    encoder_learns: bool
 
 
 # Setting → its values in the profiles, in their order.
@@ -94,6 +111,11 @@ TABLE = {
     "gan_filters": (16, 32),
     "gan_distance": (100.0, 400.0),
     "backbone": ("classifier", "inception_resnet_v2"),
+    "more_photos": ("", ""),
+    "colorizer_stages": (((64, 64, 0),), ((160, 128, 10), (224, 192, 0))),
+    "colorizer_epochs": (12, 16),
+    "colorizer_batch": (8, 16),
+    "encoder_learns": (False, True),
 }
 PROFILES = {
     name: Profile(**{setting: values[place] for setting, values in TABLE.items()})

@@ -39,6 +39,8 @@ from helpers.profiles import Lesson, Profile
 TAG = "recorded"
 # Settings that decide what results are shown and measured on, and nothing of a training.
 ONLY_TEST = {"test_size", "test_photos"}
+# Settings that say where photographs lie.
+PLACES = ("photos", "more_photos")
 PROJECTIONS = 8
 MOST_MINUTES = 100
 # Numbers that were measured agree between processors to about six digits.
@@ -77,7 +79,7 @@ def settings(lesson: Profile) -> dict[str, object]:
     dict of str to object
         All fields of `Profile` but where the photographs lie, which differs between machines.
     """
-    names = [field.name for field in dataclasses.fields(Profile) if field.name != "photos"]
+    names = [field.name for field in dataclasses.fields(Profile) if field.name not in PLACES]
     return json.loads(json.dumps({name: getattr(lesson, name) for name in names}))
 
 
@@ -108,7 +110,7 @@ def fingerprint(name: str, wanted: Mapping[str, object], seed: int = 0) -> dict[
         If no lesson trains such a network.
     """
     cells = _cells(name)
-    chosen = {key: tuple(value) if isinstance(value, list) else value for key, value in wanted.items()}
+    chosen = {key: _tuples(value) for key, value in wanted.items()}
     calls: list[dict[str, object]] = []
 
     def note(model: keras.Model, x: object = None, y: object = None, *positional: object, **named: object):
@@ -116,7 +118,8 @@ def fingerprint(name: str, wanted: Mapping[str, object], seed: int = 0) -> dict[
         return keras.callbacks.History()
 
     with tempfile.TemporaryDirectory() as folder:
-        lesson = Lesson(**chosen, photos="sample", name="full", seed=seed, out=Path(folder))
+        places = {name: "sample" if name == "photos" else "" for name in PLACES}
+        lesson = Lesson(**chosen, **places, name="full", seed=seed, out=Path(folder))
         watched = _Watched(lesson, calls)
         # Not the lesson's: a network that its cells do not seed by themselves is to differ.
         set_seed(seed + 1)
@@ -226,7 +229,9 @@ def _describe_call(model: keras.Model, x: object, y: object, positional: tuple, 
     validation = named.pop("validation_data", None)
     callbacks = named.pop("callbacks", ())
     keras_own = [callback for callback in callbacks if type(callback).__module__.startswith("keras.")]
-    parts = [layer for layer in model.layers if isinstance(layer, keras.Model)] or [model]
+    # A functional network is one part, whatever lies in it; a subclass is what it was given.
+    functional = getattr(model, "inputs", None)
+    parts = [model] if functional else [each for each in model.layers if isinstance(each, keras.Model)]
     optimizer = json.dumps(model.optimizer.get_config() | {"name": None}, default=str)
     described = {
         "network": {part.name: _structure(part) for part in parts},
@@ -250,6 +255,11 @@ def _describe_call(model: keras.Model, x: object, y: object, positional: tuple, 
     return described
 
 
+def _tuples(value: object) -> object:
+    """Make lists tuples again, as they were before JSON had them."""
+    return tuple(_tuples(each) for each in value) if isinstance(value, list) else value
+
+
 def _structure(network: keras.Model) -> str:
     """Hash a network's layers, whatever number Keras has put behind their names."""
     text = json.dumps(network.get_config(), sort_keys=True, default=str)
@@ -268,9 +278,13 @@ def _loss(model: keras.Model, x: object, y: object) -> float:
         floats = array.dtype.kind == "f"
         return random.uniform(-0.5, 0.5, (2, *array.shape[1:])).astype("float32") if floats else array[:2]
 
-    x = [like(np.asarray(part)) for part in x] if isinstance(x, tuple | list) else like(np.asarray(x))
-    y, given = like(np.asarray(y)), keras.ops.convert_to_numpy(model(x, training=False))
-    x, y, predicted = keras.tree.map_structure(keras.ops.convert_to_tensor, (x, y, like(given)))
+    def like_all(arrays: object) -> object:
+        return keras.tree.map_structure(lambda array: like(keras.ops.convert_to_numpy(array)), arrays)
+
+    x = like_all(list(x) if isinstance(x, tuple) else x)
+    y = like_all(y)
+    given = like_all(model(x, training=False))
+    x, y, predicted = keras.tree.map_structure(keras.ops.convert_to_tensor, (x, y, given))
     return float(model.compute_loss(x=x, y=y, y_pred=predicted, sample_weight=None))
 
 
@@ -284,6 +298,8 @@ def _rates(model: keras.Model, callbacks: Sequence[keras.callbacks.Callback]) ->
             callback.set_model(model)
             callback.on_train_begin()
         before = float(model.optimizer.learning_rate)
+        if isinstance(model.optimizer.get_config()["learning_rate"], dict):
+            return []  # a schedule by the step: the optimizer's own description has it
         while not model.stop_training and now < MOST_MINUTES:
             for callback in callbacks:
                 callback.on_train_batch_begin(now)

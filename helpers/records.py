@@ -1,6 +1,7 @@
 """The record of a training: what was trained, on what, by which code, for how long, and what it scored."""
 
 import json
+import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -30,6 +31,7 @@ NETWORKS = {
     "fusion": "fusion",
     "dcgan": "DCGAN",
     "dcgan_rgb": "DCGAN, RGB",
+    "colorizer": "colorizer",
 }
 # Each network is compared with these, paired by photograph, in these metrics.
 AGAINST = ("grey", "mean_ab", "scaled_baseline_jsd", "baseline")
@@ -93,7 +95,33 @@ def save(
     write(folder / f"{network.name}.json", found | counted | facts)
 
 
-def resume(lesson: Lesson, network: keras.Model, history: keras.callbacks.History) -> bool:
+def going_on(lesson: Lesson, name: str) -> Path:
+    """Name the folder in which `helpers.training.GoOn` keeps a training.
+
+    Parameters
+    ----------
+    lesson : Lesson
+        The run.
+    name : str
+        The network's name.
+
+    Returns
+    -------
+    Path
+        A folder of the run. A short run is always made anew: what an earlier one has left there is removed.
+    """
+    folder = lesson.out / "going-on" / name
+    if not lesson.minutes:
+        shutil.rmtree(folder, ignore_errors=True)
+    return folder
+
+
+def resume(
+    lesson: Lesson,
+    network: keras.Model,
+    history: keras.callbacks.History,
+    trained_on: Photographs | None = None,
+) -> bool:
     """Take up a network that an earlier long run has finished, if a new training would give the same.
 
     Parameters
@@ -104,6 +132,8 @@ def resume(lesson: Lesson, network: keras.Model, history: keras.callbacks.Histor
         The network that is to be trained; its name says which files to look for.
     history : keras.callbacks.History
         Gets the learning curve of the earlier training.
+    trained_on : Photographs, optional
+        What it is to learn from, if not from the lesson's photographs alone.
 
     Returns
     -------
@@ -116,7 +146,7 @@ def resume(lesson: Lesson, network: keras.Model, history: keras.callbacks.Histor
     if not (lesson.minutes and path.is_file() and path.with_suffix(".keras").is_file()):
         return False
     record = read(path)
-    checksum = photographs.load(lesson.photos, lesson.size).checksum
+    checksum = (trained_on or photographs.load(lesson.photos, lesson.size)).checksum
     if (record["seed"], record["checksum"]) != (lesson.seed, checksum):
         return False
     if any(provenance.differences(_fingerprint(lesson, network.name), record["fingerprint"])):

@@ -1,6 +1,6 @@
-"""Callbacks for a training by the clock, on photographs of growing size.
+"""Trainings by the clock and by the step, on photographs of growing size, and how they go on after a break.
 
-The lesson calls `fit` once for each size::
+By the clock the lesson calls `fit` once for each size::
 
     clock, history = Clock(lesson.minutes), keras.callbacks.History()
     around = [clock, CosineByClock(clock), TraceAnew(), history]
@@ -11,10 +11,16 @@ The lesson calls `fit` once for each size::
 Keras' own `History` goes on where the call of `fit` before it ended.
 """
 
+import json
 import math
 import time
+from pathlib import Path
 
+from helpers import files
 from helpers.backend import keras
+from helpers.batches import Batches
+
+ops = keras.ops
 
 
 class Clock(keras.callbacks.Callback):
@@ -106,3 +112,83 @@ class TraceAnew(keras.callbacks.Callback):
         """Forget the functions of an earlier call."""
         self.model.make_train_function(force=True)
         self.model.make_test_function(force=True)
+
+
+@keras.saving.register_keras_serializable("coloring_course")
+class WarmHoldCool(keras.optimizers.schedules.LearningRateSchedule):
+    """Raise the learning rate in a straight line, hold it, and lower it to 0 in a straight line at the end.
+
+    Until it cools the training is the same whatever its length: so a longer one can go on from there.
+
+    Parameters
+    ----------
+    rate : float
+        The rate that is held.
+    steps : int
+        Of the whole training.
+    warm, cool : float
+        The shares of the steps, 0..1, that the rise and the fall take; the rise takes 300 steps at most.
+
+    References
+    ----------
+    Hägele et al., "Scaling laws and compute-optimal training beyond fixed training durations", 2024,
+    https://arxiv.org/abs/2405.18392.
+    """
+
+    def __init__(self, rate: float, steps: int, warm: float = 0.1, cool: float = 0.25):
+        super().__init__()
+        self.rate, self.steps, self.warm, self.cool = rate, steps, warm, cool
+
+    def __call__(self, step):
+        """Compute the rate of a step, counted from 0."""
+        step = ops.cast(step, "float32")
+        rising = (step + 1) / max(1.0, min(300.0, self.warm * self.steps))
+        falling = (self.steps - step) / max(1.0, self.cool * self.steps)
+        return self.rate * ops.minimum(1.0, ops.minimum(rising, falling))
+
+    def get_config(self) -> dict[str, float]:
+        """Return the arguments, as Keras saves them."""
+        return {"rate": self.rate, "steps": self.steps, "warm": self.warm, "cool": self.cool}
+
+
+class GoOn(keras.callbacks.BackupAndRestore):
+    """Keep a training on disk after each epoch, so that another process can go on from there.
+
+    Weights, optimizer, the number of the epoch, the minutes and the learning curve are kept. A call of `fit`
+    whose epochs were all done trains nothing. On one machine the result is that of a training without a
+    break.
+
+    Parameters
+    ----------
+    folder : Path
+        Where to keep it; made if missing.
+    batches : Batches
+        What is trained on: each epoch gets the order and the flips of its number.
+    """
+
+    def __init__(self, folder: Path, batches: Batches):
+        super().__init__(str(folder), double_checkpoint=True, delete_checkpoint=False)
+        self._told, self._batches = folder / "curve.json", batches
+        self.minutes, self.curve = 0.0, {}
+
+    def on_train_begin(self, logs=None):
+        """Take up what is on disk."""
+        super().on_train_begin(logs)
+        if self._told.is_file():
+            told = json.loads(self._told.read_text(encoding="utf-8"))
+            done = self.model._initial_epoch or 0
+            self.minutes = told["minutes"]
+            self.curve = {name: values[:done] for name, values in told["curve"].items()}
+
+    def on_epoch_begin(self, epoch, logs=None):
+        """Draw what belongs to this epoch, and start the clock."""
+        self._batches.begin(epoch)
+        self._began = time.perf_counter()
+
+    def on_epoch_end(self, epoch, logs=None):
+        """Keep it all."""
+        self.minutes += (time.perf_counter() - self._began) / 60
+        for name, value in (logs or {}).items():
+            self.curve.setdefault(name, []).append(float(value))
+        super().on_epoch_end(epoch, logs)
+        files.write_text(self._told, json.dumps({"minutes": self.minutes, "curve": self.curve}))

@@ -256,3 +256,48 @@ def test_other_backends(backend):
         text=True,
     )
     assert run.returncode == 0, run.stdout[-2000:]
+
+
+def test_a_crop_is_a_part_of_the_photograph_and_its_colors(rgb):
+    batches = Batches(rgb, 5, seed=2, flips=(), contrast=(), crop=16)
+    whole = all_of(Batches(rgb, 5, seed=2, flips=(), contrast=()))
+    corners = set()
+    for (L, ab), (all_L, all_ab) in zip(all_of(batches), whole, strict=True):
+        assert L.shape[1:] == (16, 16, 1)
+        for k in range(len(L)):
+            found = [
+                (top, left)
+                for top in range(24 - 15)
+                for left in range(32 - 15)
+                if np.array_equal(L[k], all_L[k, top : top + 16, left : left + 16])
+                and np.array_equal(ab[k], all_ab[k, top : top + 16, left : left + 16])
+            ]
+            assert found
+            corners.add(found[0])
+    assert len(corners) > 3
+
+
+def test_crops_differ_between_epochs_and_repeat_with_the_seed(rgb):
+    first, again = (Batches(rgb, 5, seed=2, contrast=(), crop=16) for _ in range(2))
+    assert same(all_of(first), all_of(again))
+    before = all_of(first)
+    first.on_epoch_end()
+    assert not same(before, all_of(first))
+    again.begin(1)
+    assert same(all_of(first), all_of(again))
+
+
+def test_an_epoch_of_some_batches_has_the_first_of_the_whole_one(rgb):
+    some = Batches(rgb, 3, seed=2, contrast=(), length=2)
+    assert len(some) == 2
+    assert same(all_of(some), all_of(Batches(rgb, 3, seed=2, contrast=()))[:2])
+    assert len(Batches(rgb, 3, seed=2, contrast=(), length=100)) == 4
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [({"crop": 25}, "crop must be 1 to 24"), ({"crop": 0}, "crop must be"), ({"length": 0}, "length must be")],
+)
+def test_a_wrong_crop_or_length_is_one_line(rgb, wrong, message):
+    with pytest.raises(CourseError, match=message):
+        Batches(rgb, 3, **wrong)

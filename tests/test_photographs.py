@@ -565,3 +565,57 @@ def test_the_benchmark_ends_with_its_numbers(tmp_path):
 def test_the_course_leaves_its_cache_out_of_version_control():
     ignored = (ROOT / ".gitignore").read_text(encoding="utf-8").split()
     assert "/data/*" in ignored
+
+
+@pytest.fixture
+def two_sources(tmp_path):
+    """A source with a test part, and a further one that holds a copy of a test photograph of the first."""
+    places_of = {
+        "first/val": range(8),
+        "first/train": range(8, 30),
+        "second/test": range(100, 105),
+        "second/train": (*range(105, 140), 3),
+    }
+    for place, numbers in places_of.items():
+        (tmp_path / place).mkdir(parents=True)
+        for number in numbers:
+            scene(number).save(tmp_path / place / f"{number}.png")
+    return tmp_path / "first", tmp_path / "second"
+
+
+def test_further_sources_add_to_what_is_learned_from_alone(two_sources):
+    first, second = two_sources
+    shutil.rmtree(second / "test")
+    alone, joined = load(first, 32), load(f"{first}+{second}", 32)
+    assert joined.name == "first+second"
+    assert np.array_equal(joined.test.rgb, alone.test.rgb)
+    assert all(name.startswith("first/") for name in joined.test.names)
+    added = {name for name in joined.names if name.startswith("second/")}
+    assert added == {f"second/{number}.png" for number in range(105, 140)}
+    assert {name.split("/")[0] for name in joined.validation.names} == {"first", "second"}
+
+
+def test_what_a_further_source_keeps_for_its_test_is_not_learned_from(two_sources):
+    first, second = two_sources
+    joined = load(f"{first}+{second}", 32)
+    kept = {name for name, why in joined.set_aside if why.startswith("test:")}
+    assert kept == {f"second/test/{number}.png" for number in range(100, 105)}
+    assert not kept & set(joined.names)
+
+
+def test_a_test_photograph_is_not_learned_from_in_a_further_source(two_sources):
+    first, second = two_sources
+    joined = load(f"{first}+{second}", 32)
+    assert dict(joined.set_aside)["second/train/3.png"] == "duplicate: see first/val/3.png in test"
+
+
+def test_a_plus_sign_in_a_name_is_a_plus_sign(two_sources):
+    first, _ = two_sources
+    named = first.rename(first.with_name("a+b"))
+    assert load(named, 32).name == load(str(named), 32).name == "a+b"
+
+
+def test_each_of_several_sources_must_exist(two_sources):
+    first, _ = two_sources
+    with pytest.raises(CourseError, match="no photographs at nowhere"):
+        load(f"{first}+nowhere", 32)

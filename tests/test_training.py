@@ -1,5 +1,6 @@
 """The callbacks around a call of `fit`: the clock, the learning rate, and photographs that grow."""
 
+import json
 import math
 
 import numpy as np
@@ -7,7 +8,8 @@ import pytest
 
 from helpers import training
 from helpers.backend import keras
-from helpers.training import Clock, CosineByClock, TraceAnew
+from helpers.batches import Batches
+from helpers.training import Clock, CosineByClock, GoOn, TraceAnew, WarmHoldCool
 
 layers = keras.layers
 MINUTES = 100 / 60
@@ -142,3 +144,76 @@ def test_without_tracing_anew_a_second_size_fails_on_tensorflow():
     with pytest.raises(TypeError, match=r"UpSampling2D\.call"):
         network.fit(*arrays(16), verbose=0)
     network.fit(*arrays(16), callbacks=[TraceAnew()], verbose=0)
+
+
+def test_the_rate_rises_holds_and_falls_to_nothing():
+    schedule = WarmHoldCool(0.5, 100, warm=0.1, cool=0.25)
+    rates = np.array([float(schedule(step)) for step in range(101)])
+    assert np.allclose(rates[:10], 0.05 * np.arange(1, 11))
+    assert np.allclose(rates[10:76], 0.5)
+    assert np.allclose(np.diff(rates[75:]), -0.5 / 25)
+    assert rates[100] == 0
+    same = WarmHoldCool.from_config(schedule.get_config())
+    assert [float(same(step)) for step in (3, 50, 90)] == pytest.approx(rates[[3, 50, 90]])
+
+
+def test_a_longer_training_is_the_same_until_the_shorter_one_cools():
+    short, long = WarmHoldCool(1.0, 4000), WarmHoldCool(1.0, 40_000)
+    assert [float(short(step)) for step in range(0, 3000, 50)] == [
+        float(long(step)) for step in range(0, 3000, 50)
+    ]
+    assert float(short(3500)) < float(long(3500))
+
+
+def photographs_of_noise():
+    return np.random.default_rng(0).integers(0, 256, (12, 16, 16, 3), np.uint8)
+
+
+def go_on(folder, epochs, watch=()):
+    """Train in two stages of two sizes, as the colorizer is trained."""
+    network = small()
+    network.compile(keras.optimizers.AdamW(WarmHoldCool(0.01, 6 * 3)), "mse")
+    for last, crop in ((2, 8), (epochs, 16)):
+        batches = Batches(photographs_of_noise(), 4, seed=1, contrast=(), crop=crop)
+        keep = GoOn(folder, batches)
+        network.fit(
+            batches,
+            epochs=min(last, epochs),
+            shuffle=False,
+            verbose=0,
+            callbacks=[TraceAnew(), keep, *watch],
+        )
+    return network, keep
+
+
+@pytest.mark.parametrize("broken_after", [1, 2, 4])
+def test_a_training_that_goes_on_gives_what_one_without_a_break_gives(tmp_path, broken_after):
+    whole, kept = go_on(tmp_path / "whole", 6)
+    go_on(tmp_path / "broken", broken_after)
+    again, taken_up = go_on(tmp_path / "broken", 6)
+    for one, other in zip(whole.get_weights(), again.get_weights(), strict=True):
+        np.testing.assert_allclose(one, other, atol=1e-6)
+    assert taken_up.curve["loss"] == pytest.approx(kept.curve["loss"], rel=1e-4)
+    assert len(kept.curve["loss"]) == 6
+
+
+def test_what_was_done_is_not_done_again(tmp_path):
+    go_on(tmp_path, 6)
+    seen = []
+    watch = keras.callbacks.LambdaCallback(on_epoch_begin=lambda epoch, logs: seen.append(epoch))
+    network, keep = go_on(tmp_path, 6, [watch])
+    assert seen == []
+    assert len(keep.curve["loss"]) == 6
+    assert keep.minutes == json.loads((tmp_path / "curve.json").read_text())["minutes"] > 0
+
+
+def test_an_optimizer_goes_on_with_its_own_memory(tmp_path):
+    """Weights alone are not enough: Adam remembers how far each has moved."""
+    go_on(tmp_path / "kept", 4)
+    whole, _ = go_on(tmp_path / "whole", 5)
+    again, _ = go_on(tmp_path / "kept", 5)
+    assert int(again.optimizer.iterations) == int(whole.optimizer.iterations) == 15
+    moments = [keras.ops.convert_to_numpy(each) for each in again.optimizer.variables]
+    expected = [keras.ops.convert_to_numpy(each) for each in whole.optimizer.variables]
+    for one, other in zip(moments, expected, strict=True):
+        np.testing.assert_allclose(one, other, atol=1e-6)

@@ -164,7 +164,8 @@ def load(source: str | Path = "sample", size: int = 96) -> Photographs:
     source : str or path
         A name of the catalogue (downloaded if need be), or a folder, .zip or .tar of one's own.
         A `split.csv` (file, split) and an `ATTRIBUTION.csv` (file, title, author, license, source)
-        in its top folder are heeded.
+        in its top folder are heeded. Several are joined by ``+``: the first alone gives photographs to
+        test by, and the others more to learn from and to validate with.
     size : int
         Side in pixels, 8 to 1024.
 
@@ -182,31 +183,44 @@ def load(source: str | Path = "sample", size: int = 96) -> Photographs:
     if not (isinstance(size, int | np.integer) and 8 <= size <= 1024):
         raise CourseError(f"a size of {size!r} pixels: choose a whole number from 8 to 1024")
     size = int(size)
-    name, path, extra = _locate(source)
+    parts = [_locate(each) for each in _several(source)]
+    name = "+".join(part.name for part in parts)
     try:
-        fingerprints = [archives.fingerprint(each) for each in (path, *extra.values())]
+        fingerprints = [
+            archives.fingerprint(each) for part in parts for each in (part.path, *part.extra.values())
+        ]
         key = files.digest(prepare.VERSION, pillow_version, size, *fingerprints)
         return files.cached(
-            f"{name}-{size}-{files.digest(path.resolve())[:8]}",
+            f"{name}-{size}-{files.digest(*(part.path.resolve() for part in parts))[:8]}",
             key,
-            lambda folder: prepare.prepare(folder, path, size, extra),
+            lambda folder: prepare.prepare(folder, parts, size),
             lambda folder: _open(folder, name=name, size=size, key=key),
         )
     except OSError as error:
         advice = f": make room in {places.CACHE}" if error.errno == errno.ENOSPC else ""
-        raise CourseError(f"preparing {path} failed: {error.strerror or error}{advice}") from None
+        where = " + ".join(str(part.path) for part in parts)
+        raise CourseError(f"preparing {where} failed: {error.strerror or error}{advice}") from None
 
 
-def _locate(source: str | Path) -> tuple[str, Path, dict[str, Path]]:
+def _several(source: str | Path) -> list[str | Path]:
+    """Take a list of sources apart; a path of one's own may hold a plus sign."""
+    if Path(source).expanduser().exists():
+        return [source]
+    return str(source).split("+")
+
+
+def _locate(source: str | Path) -> prepare.Part:
     name = str(source)
     if name in sources.SOURCES:
         embedded = sources.SOURCES[name].kind == "embedded"
-        return name, download.fetch(name), sources.skimage_photographs() if embedded else {}
+        return prepare.Part(
+            name, download.fetch(name), sources.skimage_photographs() if embedded else {}
+        )
     path = Path(source).expanduser()
     if not path.exists():
         known = ", ".join(sources.SOURCES)
         raise CourseError(f"no photographs at {source}: give a folder, a .zip or .tar, or one of {known}")
-    return path.resolve().name.split(".")[0] or "photographs", path, {}
+    return prepare.Part(path.resolve().name.split(".")[0] or "photographs", path, {})
 
 
 def _open(folder: Path, **about) -> Photographs:

@@ -199,6 +199,22 @@ def split_by_folder(names: Sequence[str], checksums: Sequence[str]) -> list[str]
     return [split(folder, number) for folder, number in zip(folders, numbers, strict=True)]
 
 
+def split_to_learn(checksums: Sequence[str]) -> list[str]:
+    """Assign photographs to train and validation alone.
+
+    Parameters
+    ----------
+    checksums : sequence of str
+        The sha256 of each file, read as a number from 0 to 1.
+
+    Returns
+    -------
+    list of str
+        'train' below 0.9, 'validation' from there on.
+    """
+    return ["train" if _number(each) < 0.9 else "validation" for each in checksums]
+
+
 def set_aside(
     descriptors: Descriptors, names: Sequence[str], checksums: Sequence[str], splits: Sequence[str]
 ) -> dict[int, tuple[str, int]]:

@@ -3,6 +3,7 @@
 import csv
 import hashlib
 import io
+import itertools
 import json
 import os
 from collections import Counter, deque
@@ -26,19 +27,37 @@ _BATCH = 32
 _BATCH_BYTES = 16 * 2**20
 
 
-def prepare(folder: Path, path: Path, size: int, extra: dict[str, Path]) -> None:
-    """Decode a source, decide on splits and what is set aside, and store it all.
+@dataclass(frozen=True)
+class Part:
+    """A source, as far as preparing needs to know it.
+
+    Attributes
+    ----------
+    name : str
+        What it is called.
+    path : pathlib.Path
+        A folder or an archive.
+    extra : dict of str to pathlib.Path
+        Photographs that belong to it and lie elsewhere, by their names.
+    """
+
+    name: str
+    path: Path
+    extra: dict[str, Path]
+
+
+def prepare(folder: Path, parts: list[Part], size: int) -> None:
+    """Decode sources, decide on splits and what is set aside, and store it all.
 
     Parameters
     ----------
     folder : pathlib.Path
         The folder to make: `rgb.npy`, (n, size, size, 3) of uint8, and `record.json`.
-    path : pathlib.Path
-        The source: a folder or an archive.
+    parts : list of Part
+        The source; or several, of which the first alone gives photographs to test by, and the others more
+        to learn from and to validate with.
     size : int
         Side in pixels.
-    extra : dict of str to pathlib.Path
-        Photographs that belong to the source and lie elsewhere, by their names.
 
     Raises
     ------
@@ -49,8 +68,8 @@ def prepare(folder: Path, path: Path, size: int, extra: dict[str, Path]) -> None
     """
     folder.mkdir()
     decoded = folder / "decoded"
-    found = _decode_all(path, extra, size, decoded)
-    record, order = _arrange(found, path)
+    found = [_decode_all(part, size, decoded) for part in parts]
+    record, order = _arrange(found, parts)
     _copy_rows(decoded, folder / "rgb.npy", order, size)
     decoded.unlink()
     (folder / "record.json").write_text(json.dumps(record, ensure_ascii=False), encoding="utf-8")
@@ -70,7 +89,7 @@ class _Found:
     bytes: int = 0
 
 
-def _decode_all(path: Path, extra: dict[str, Path], size: int, target: Path) -> _Found:
+def _decode_all(part: Part, size: int, target: Path) -> _Found:
     """Decode every photograph with as many threads as there are cores (Pillow lets them run at once)."""
     found = _Found()
     workers = min(os.cpu_count() or 1, 8)
@@ -91,11 +110,11 @@ def _decode_all(path: Path, extra: dict[str, Path], size: int, target: Path) -> 
             found.descriptors.append(descriptors)
 
     with (
-        target.open("wb") as file,
+        target.open("ab") as file,
         ThreadPoolExecutor(workers) as pool,
-        transfer.progress(notebook=False, desc=f"preparing {path.name}", unit=" photographs") as bar,
+        transfer.progress(notebook=False, desc=f"preparing {part.path.name}", unit=" photographs") as bar,
     ):
-        for batch in _batches(_members(path, extra), size, found):
+        for batch in _batches(_members(part), size, found):
             waiting.append(pool.submit(_decode_batch, batch, size))
             if len(waiting) > workers + 1:
                 collect()
@@ -104,9 +123,9 @@ def _decode_all(path: Path, extra: dict[str, Path], size: int, target: Path) -> 
     return found
 
 
-def _members(path: Path, extra: dict[str, Path]) -> Iterator[archives.Member]:
-    yield from archives.members(path)
-    for name, file in extra.items():
+def _members(part: Part) -> Iterator[archives.Member]:
+    yield from archives.members(part.path)
+    for name, file in part.extra.items():
         yield archives.Member(name, file.read_bytes())
 
 
@@ -145,51 +164,81 @@ def _decode_batch(batch: list[archives.Member], size: int) -> tuple[list[tuple],
     return photographs, hygiene.describe(np.stack(thumbnails)) if thumbnails else None
 
 
-def _arrange(found: _Found, path: Path) -> tuple[dict, list[int]]:
+def _arrange(found: list[_Found], parts: list[Part]) -> tuple[dict, list[int]]:
     """Decide on splits, order and what is set aside; return the record and the rows to keep, in order."""
+    sorted_out = [
+        _sort_out(each, part, learn_only=number > 0, prefix=f"{part.name}/" if len(parts) > 1 else "")
+        for number, (each, part) in enumerate(zip(found, parts, strict=True))
+    ]
+    names, checksums, splits, positions, credits, labels, skipped = (
+        list(itertools.chain.from_iterable(each)) for each in zip(*sorted_out, strict=True)
+    )
+    descriptors = hygiene.Descriptors.join([each for one in found for each in one.descriptors])
+    aside = hygiene.set_aside(descriptors, names, checksums, splits)
+    # What a further source keeps for its own test is neither learned from nor tested on here; nor is
+    # what resembles it.
+    first = len(found[0].names)
+    unused = {row for row in range(first, len(names)) if splits[row] == "test"}
+    order = sorted(
+        (row for row in range(len(names)) if row not in aside and row not in unused),
+        key=lambda row: (SPLITS.index(splits[row]), positions[row], checksums[row]),
+    )
+    kept = Counter(splits[row] for row in order)
+    if len(kept) < len(SPLITS):
+        raise CourseError(
+            f"{_paths(parts)} gives {kept['train']} photographs to learn from, "
+            f"{kept['validation']} for validation, {kept['test']} for test "
+            f"({len(aside)} set aside, {len(skipped)} skipped): add photographs"
+        )
+    short_sides = [min(pixels) for each in found for pixels in each.pixels]
+    record = {
+        "checksum": files.digest(*((names[row], splits[row], checksums[row]) for row in order)),
+        "names": [names[row] for row in order],
+        "labels": [labels[row] for row in order],
+        "credits": [credits[row] for row in order],
+        "splits": [splits[row] for row in order],
+        "chroma": descriptors.chroma[order].tolist(),
+        "colorfulness": descriptors.colorfulness[order].tolist(),
+        "skipped": skipped,
+        "set_aside": [
+            *((names[row], _why(*aside[row], names, splits)) for row in sorted(aside)),
+            *((names[row], "test: kept for a test of its own") for row in sorted(unused - aside.keys())),
+        ],
+        "origin": {
+            "files": sum(each.files for each in found),
+            "bytes": sum(each.bytes for each in found),
+            "short_side": [int(q) for q in np.percentile([short_sides[row] for row in order], [0, 50, 100])],
+        },
+    }
+    return record, order
+
+
+def _sort_out(found: _Found, part: Part, learn_only: bool, prefix: str) -> tuple[list, ...]:
+    """Find out about the photographs of one source: what `_arrange` needs to know of each."""
+    path = part.path
     if not found.names:
         example = f", for example {found.skipped[0][0]}: {found.skipped[0][1]}" if found.skipped else ""
         raise CourseError(f"no photograph in {path}: {found.files} files were looked at{example}")
     root = _common_folder([*found.names, *found.notes])
     names = [name.removeprefix(root) for name in found.names]
     notes = {name.removeprefix(root): content for name, content in found.notes.items()}
-    descriptors = hygiene.Descriptors.join(found.descriptors)
     listed = _listed_splits(notes, path)
-    splits = _splits(names, found.checksums, listed)
-    aside = hygiene.set_aside(descriptors, names, found.checksums, splits)
+    splits = _splits(names, found.checksums, listed, learn_only)
     position = {name: number for number, name in enumerate(listed)}
-    last = len(listed)
-    order = sorted(
-        (row for row in range(len(names)) if row not in aside),
-        key=lambda row: (SPLITS.index(splits[row]), position.get(names[row], last), found.checksums[row]),
-    )
-    kept = Counter(splits[row] for row in order)
-    if len(kept) < len(SPLITS):
-        raise CourseError(
-            f"{path} gives {kept['train']} photographs to learn from, {kept['validation']} for validation, "
-            f"{kept['test']} for test ({len(aside)} set aside, {len(found.skipped)} skipped): add photographs"
-        )
     credit = _credits(notes, path)
-    short_sides = [min(found.pixels[row]) for row in order]
-    record = {
-        "checksum": files.digest(*((names[row], splits[row], found.checksums[row]) for row in order)),
-        "names": [names[row] for row in order],
-        "labels": [PurePosixPath(found.names[row]).parent.name for row in order],
-        "credits": [credit.get(names[row], "") for row in order],
-        "splits": [splits[row] for row in order],
-        "chroma": descriptors.chroma[order].tolist(),
-        "colorfulness": descriptors.colorfulness[order].tolist(),
-        "skipped": [(name.removeprefix(root), reason) for name, reason in found.skipped],
-        "set_aside": [
-            (names[row], _why(kind, other, names, splits)) for row, (kind, other) in sorted(aside.items())
-        ],
-        "origin": {
-            "files": found.files,
-            "bytes": found.bytes,
-            "short_side": [int(q) for q in np.percentile(short_sides, [0, 50, 100])],
-        },
-    }
-    return record, order
+    return (
+        [prefix + name for name in names],
+        found.checksums,
+        splits,
+        [position.get(name, len(listed)) for name in names],
+        [credit.get(name, "") for name in names],
+        [PurePosixPath(name).parent.name for name in found.names],
+        [(prefix + name.removeprefix(root), reason) for name, reason in found.skipped],
+    )
+
+
+def _paths(parts: list[Part]) -> str:
+    return " + ".join(str(part.path) for part in parts)
 
 
 def _copy_rows(source: Path, target: Path, order: list[int], size: int) -> None:
@@ -203,10 +252,14 @@ def _copy_rows(source: Path, target: Path, order: list[int], size: int) -> None:
             array.write(decoded.read(length))
 
 
-def _splits(names: list[str], checksums: list[str], listed: dict[str, str]) -> list[str]:
+def _splits(
+    names: list[str], checksums: list[str], listed: dict[str, str], learn_only: bool
+) -> list[str]:
     folders = {name.split("/")[0] for name in names if "/" in name}
     if "train" in folders and folders & hygiene.HELD_OUT:
         splits = hygiene.split_by_folder(names, checksums)
+    elif learn_only:
+        splits = hygiene.split_to_learn(checksums)
     else:
         splits = hygiene.split_by_content(checksums)
     return [listed.get(name, split) for name, split in zip(names, splits, strict=True)]
