@@ -9,6 +9,8 @@ reader, with what was measured.
 import html
 import io
 import re
+import time
+from base64 import b64encode
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import ipywidgets
@@ -85,20 +87,33 @@ def play(draw: Callable[..., Figure], **controls: ipywidgets.ValueWidget) -> Non
     **controls : ipywidgets.ValueWidget
         Sliders or menus, by the name of the argument that they set.
     """
-    # At its own size: stretched over the page it would push the controls off the screen.
-    picture = ipywidgets.Image(layout={"align_self": "flex-start", "max_width": "100%"})
+    # An image widget has no alternative text.
+    picture = ipywidgets.HTML(layout={"min_width": "min(400px, 100%)", "max_width": "100%", "margin": "0"})
 
     def redraw(_change: object = None) -> None:
-        picture.value, picture.format = _encode(
-            draw(**{name: control.value for name, control in controls.items()})
+        started = time.perf_counter()
+        values = {name: control.value for name, control in controls.items()}
+        figure, drawn = draw(**values), io.BytesIO()
+        # As wide as its place at least: a small picture that is stretched is a blurred one.
+        figure.savefig(drawn, format="png", dpi=max(90, 420 / figure.get_figwidth()))
+        pyplot.close(figure)
+        alt = "The picture at " + ", ".join(f"{name} {value}" for name, value in values.items())
+        picture.value = (
+            f'<img alt="{html.escape(alt)}" decoding="sync" style="width: 100%" '
+            f'src="data:image/png;base64,{b64encode(drawn.getvalue()).decode()}">'
         )
+        # A picture follows a finger if it is drawn before the eye waits for it.
+        quick = time.perf_counter() - started < 0.1
+        for control in controls.values():
+            control.continuous_update = quick
 
     for name, control in controls.items():
         control.description = name
-        control.continuous_update = False
+        control.layout.width = "min(380px, 100%)"
         control.observe(redraw, "value")
     redraw()
-    box = ipywidgets.VBox([*controls.values(), picture])
+    beside = ipywidgets.VBox([*controls.values()], layout={"max_width": "100%"})
+    box = ipywidgets.HBox([beside, picture], layout={"flex_flow": "row wrap"})
     view = {"version_major": 2, "version_minor": 0, "model_id": box.model_id}
     hint = f"Controls ({', '.join(controls)}): run this cell in JupyterLab to move them."
     display({"text/plain": hint, "application/vnd.jupyter.widget-view+json": view}, raw=True)
@@ -212,9 +227,10 @@ def table(rows: Mapping[str, Mapping[str, str]], caption: str) -> None:
     columns = list(next(iter(rows.values())))
     if any(list(cells) != columns for cells in rows.values()):
         raise CourseError("all rows of a table need the same columns")
-    head = "".join(f"<th>{html.escape(column)}</th>" for column in ["", *columns])
+    # The corner heads nothing, so it is no header.
+    head = "<td></td>" + "".join(f'<th scope="col">{html.escape(column)}</th>' for column in columns)
     body = "".join(
-        f'<tr><th style="text-align:left">{html.escape(name)}</th>'
+        f'<tr><th scope="row" style="text-align:left">{html.escape(name)}</th>'
         + "".join(_cell(text) for text in cells.values())
         + "</tr>"
         for name, cells in rows.items()

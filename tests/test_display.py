@@ -1,5 +1,7 @@
 """What a lesson shows: a text that never changes for nbval, and the measured values for the reader."""
 
+import re
+from itertools import count
 from types import SimpleNamespace
 
 import ipywidgets
@@ -212,12 +214,33 @@ def test_the_picture_follows_the_controls_and_a_page_without_them_says_so(output
     view = bundle["application/vnd.jupyter.widget-view+json"]["model_id"]
     picture = ipywidgets.widgets.widget._instances[view].children[-1]
     before = picture.value
+    assert 'alt="The picture at height 1, shape line"' in before
 
     height.value = 7
+    assert 'alt="The picture at height 7, shape line"' in picture.value
     assert drawn == [(1, "line"), (7, "line")]
     assert picture.value != before
     assert height.description == "height"
     assert not pyplot.get_fignums()
+
+
+@pytest.mark.parametrize(("seconds", "follows"), [(0.05, True), (0.2, False)])
+def test_a_picture_follows_while_a_slider_is_dragged_if_it_is_drawn_at_once(
+    seconds, follows, outputs, monkeypatch
+):
+    clock = count(step=seconds)
+    monkeypatch.setattr(display, "time", SimpleNamespace(perf_counter=lambda: next(clock)))
+    height = ipywidgets.IntSlider(1, 0, 9, continuous_update=not follows)
+    display.play(lambda height: line(0, height), height=height)
+    assert height.continuous_update == follows
+
+
+def test_a_table_names_its_rows_and_columns_to_who_hears_it(outputs):
+    display.table({"baseline": {"PSNR": "24.1"}}, "Scores.")
+    shown = outputs[0][0]["text/html"]
+    assert "<th>" not in shown
+    assert '<th scope="col">PSNR</th>' in shown
+    assert re.search(r'<th scope="row"[^>]*>baseline</th>', shown)
 
 
 # Credits ---------------------------------------------------------------------------------------------
