@@ -94,8 +94,10 @@ def play(draw: Callable[..., Figure], **controls: ipywidgets.ValueWidget) -> Non
         started = time.perf_counter()
         values = {name: control.value for name, control in controls.items()}
         figure, drawn = draw(**values), io.BytesIO()
-        # As wide as its place at least: a small picture that is stretched is a blurred one.
-        figure.savefig(drawn, format="png", dpi=max(90, 420 / figure.get_figwidth()))
+        # As wide as its place at least: a small picture that is stretched is a blurred one. It is
+        # not stored, so it may be large, and quick.
+        wide = max(90, 420 / figure.get_figwidth())
+        figure.savefig(drawn, format="png", dpi=wide, pil_kwargs={"compress_level": 1})
         pyplot.close(figure)
         alt = "The picture at " + ", ".join(f"{name} {value}" for name, value in values.items())
         picture.value = (
@@ -109,10 +111,10 @@ def play(draw: Callable[..., Figure], **controls: ipywidgets.ValueWidget) -> Non
 
     for name, control in controls.items():
         control.description = name
-        control.layout.width = "min(380px, 100%)"
+        control.layout.width = "auto"
         control.observe(redraw, "value")
     redraw()
-    beside = ipywidgets.VBox([*controls.values()], layout={"max_width": "100%"})
+    beside = ipywidgets.VBox([*controls.values()], layout={"width": "380px", "max_width": "100%"})
     box = ipywidgets.HBox([beside, picture], layout={"flex_flow": "row wrap"})
     view = {"version_major": 2, "version_minor": 0, "model_id": box.model_id}
     hint = f"Controls ({', '.join(controls)}): run this cell in JupyterLab to move them."
