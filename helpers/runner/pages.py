@@ -132,10 +132,8 @@ def _entry(path: Path) -> dict[str, object]:
 
 
 def _picture(notebook: NotebookNode) -> dict[str, str] | None:
-    """Choose the picture that stands for a lesson: its gallery if it has one, else the one with most in it.
-
-    That is the one with most bytes: photographs, not curves.
-    """
+    """Choose the picture that stands for a lesson: its gallery, or else the one with most in it."""
+    # By its bytes, so that photographs come before curves.
     shown = [
         ("gallery" in cell.metadata.get("tags", ()), len(output.data[kind]), output, kind)
         for cell in notebook.cells
