@@ -67,7 +67,8 @@ def show(figure: Figure, alt: str, credits: Sequence[str] = ()) -> None:
     data, kind = _encode(figure)
     # The page gives it to who does not see the picture, without the signs of Markdown.
     plain = re.sub(r"\\(.)|[*_`]", r"\1", alt)
-    display(Image(data, format=kind, alt=plain), Markdown(f"**Figure.** {alt}"))
+    display(Image(data, format=kind), metadata={f"image/{kind}": {"alt": plain}})
+    display(Markdown(f"**Figure.** {alt}"))
     if credits:
         items = "".join(f"<li>{_linked(credit)}</li>" for credit in credits)
         folded = f"<details><summary>Whose photographs these are</summary><ul>{items}</ul></details>"
