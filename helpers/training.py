@@ -12,9 +12,12 @@ Keras' own `History` goes on where the call of `fit` before it ended.
 """
 
 import math
+import os
 import time
+from pathlib import Path
 
 from helpers.backend import keras
+from helpers.places import STATUS
 
 
 class Clock(keras.callbacks.Callback):
@@ -52,6 +55,20 @@ class Clock(keras.callbacks.Callback):
     def on_train_begin(self, logs=None):
         """Go on from where the last call of `fit` ended."""
         self._began = time.perf_counter() - self._seconds
+
+    def on_epoch_begin(self, epoch, logs=None):
+        """Say which epoch begins, to whoever runs the notebook."""
+        self._say(f"epoch {epoch + 1} of {self.params['epochs']}")
+
+    def on_train_end(self, logs=None):
+        """Say no more."""
+        self._say("")
+
+    def _say(self, text: str) -> None:
+        if self.limit and text:  # the minutes end it, not the number of epochs
+            text = f"{text.partition(' of')[0]}, {self.minutes:.0f} of {self.limit:g} min"
+        if STATUS in os.environ:
+            Path(os.environ[STATUS]).write_text(text, "utf-8")
 
     def on_train_batch_end(self, batch, logs=None):
         """End this call when its share has passed."""
