@@ -176,20 +176,19 @@ class ThisInterpreter(AsyncKernelManager):
 
     @classmethod
     def last_words(cls) -> str:
-        """Quote what a dead kernel wrote last, or why it died where it says so."""
+        """Quote what a dead kernel wrote last."""
         log = cls.folder / "log"
-        lines = log.read_text("utf-8", "replace").splitlines() if log.exists() else []
+        lines = log.read_text("utf-8", "replace").split("\n") if log.exists() else []
         lines = [line.strip() for line in lines if line.strip()]
-        fatal = [line for line in lines if line.startswith("Fatal Python error")]
-        return f'; it last wrote "{(fatal or lines)[-1]}"' if lines else ""
+        return f'; it last wrote "{lines[-1]}"' if lines else ""
 
 
 @contextmanager
 def _kernel() -> Iterator[type[ThisInterpreter]]:
     """Make a kernel's class, and let Ctrl-C end the kernel rather than whatever this process is doing.
 
-    An exception that is raised wherever Ctrl-C finds this process may be lost in one of the tasks that
-    talk to the kernel, and the run would go on. A dead kernel is noticed by each of them.
+    An exception that is raised wherever Ctrl-C finds this process leaves a kernel behind that is only just
+    starting, and may come in the middle of writing the notebook. A dead kernel is noticed and cleaned up.
     """
     # A short path: the system allows a socket's about 100 characters.
     with tempfile.TemporaryDirectory(prefix="kernel-", ignore_cleanup_errors=True) as folder:

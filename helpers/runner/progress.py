@@ -12,6 +12,8 @@ from tqdm import tqdm
 
 # Seconds of the run before that this one has to differ by until the estimate follows.
 PATIENCE = 10
+# Seconds between two drawings of the bar.
+TICK = 1.0
 
 
 class Progress:
@@ -57,6 +59,7 @@ class Progress:
         if sys.stderr.isatty():
             self._bar = tqdm(
                 total=self._total,
+                file=sys.stderr,
                 dynamic_ncols=True,
                 bar_format="{desc} {percentage:3.0f}%|{bar}| {elapsed}{postfix}",
             )
@@ -103,7 +106,7 @@ class Progress:
             return
         current = self._left.get(self._cell, 0.0) if self.estimates else 0.0
         self._bar.n = self._before + min(time.monotonic() - self._began, current)
-        left = f", {tqdm.format_interval(self.remaining())} left" if self.estimates and self._left else ""
+        left = f"about {tqdm.format_interval(self.remaining())} left" if self.estimates and self._left else ""
         self._bar.set_postfix_str(left, refresh=False)
         self._bar.set_description_str(self._describe(), refresh=False)
         self._bar.refresh()
@@ -119,7 +122,7 @@ class Progress:
         return (head if len(head) <= room else f"{head[: room - 1]}…") + tail
 
     def _tick(self) -> None:
-        while not self._end.wait(1):
+        while not self._end.wait(TICK):
             self.draw()
 
 
