@@ -18,7 +18,7 @@ rooms above it:
 - ``training``: the callbacks of a training by the clock.
 - ``provenance``, ``records``, ``recorded``: how a network came about; its record; those that come with
   the course.
-- ``runner``: the lessons, run one after the other. In it: ``plan``, ``progress``, ``execute``,
+- ``runner``: the lessons, run one after the other. In it: ``plan``, ``progress``, ``execute``, ``pages``,
   ``run``.
 - ``__main__``: the command line.
 """

@@ -34,7 +34,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     try:
         return options.command(options)
-    except (CourseError, OSError, ImportError, KeyboardInterrupt) as error:
+    except (CourseError, OSError, ModuleNotFoundError, KeyboardInterrupt) as error:
         return _fail(error)
 
 
@@ -212,8 +212,8 @@ def _fail(error: BaseException, again: str = "") -> int:
         code = 2
     elif isinstance(error, KeyboardInterrupt):
         code, message = 130, "interrupted; what had been written is kept"
-    elif isinstance(error, ImportError):
-        message = f"the course is not installed ({error}): run `{installed.INSTALL}` in its folder"
+    elif isinstance(error, ModuleNotFoundError):
+        code, message = 2, installed.advice(error.name)
     print(f"error: {message}", file=sys.stderr)
     if again:
         print(f"to go on: {again}", file=sys.stderr)

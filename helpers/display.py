@@ -63,7 +63,9 @@ def show(figure: Figure, alt: str, credits: Sequence[str] = ()) -> None:
     if not alt.strip():
         raise CourseError("a picture needs a caption that says what it shows")
     data, kind = _encode(figure)
-    display(Image(data, format=kind), Markdown(f"**Figure.** {alt}"))
+    # The page gives it to who does not see the picture, without the signs of Markdown.
+    plain = re.sub(r"\\(.)|[*_`]", r"\1", alt)
+    display(Image(data, format=kind, alt=plain), Markdown(f"**Figure.** {alt}"))
     if credits:
         items = "".join(f"<li>{_linked(credit)}</li>" for credit in credits)
         folded = f"<details><summary>Whose photographs these are</summary><ul>{items}</ul></details>"

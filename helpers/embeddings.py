@@ -16,6 +16,7 @@ from helpers import files
 from helpers.backend import keras
 from helpers.errors import CourseError
 from helpers.lab import denormalize, lab_to_rgb, normalize, rgb_to_lab
+from helpers.pairs import Pair
 from helpers.photographs import Photographs
 from helpers.places import MODELS
 
@@ -188,15 +189,15 @@ def embed(photographs: Photographs, backbone: Backbone) -> np.ndarray:
     )
 
 
-def inputs_of(network: keras.Model, seen: Photographs, backbone: str) -> np.ndarray | list[np.ndarray]:
+def inputs_of(network: keras.Model, pair: Pair, backbone: str) -> np.ndarray | list[np.ndarray]:
     """Prepare what a coloring network is given.
 
     Parameters
     ----------
     network : keras.Model
         With one input, L, or with two, L and an embedding.
-    seen : Photographs
-        The photographs, at the size that the network was trained at.
+    pair : Pair
+        The photographs, seen at the size that the network was trained at.
     backbone : str
         The pretrained network whose embedding a network with two inputs was trained with.
 
@@ -210,5 +211,4 @@ def inputs_of(network: keras.Model, seen: Photographs, backbone: str) -> np.ndar
     CourseError
         If the backbone is needed and cannot be had.
     """
-    L, _ = normalize(rgb_to_lab(seen.rgb))
-    return L if len(network.inputs) == 1 else [L, embed(seen, load_backbone(backbone))]
+    return pair.L if len(network.inputs) == 1 else [pair.L, embed(pair.seen, load_backbone(backbone))]

@@ -13,6 +13,22 @@ INSTALL = f"{PYTHON} -m pip install -r requirements.txt"
 BACKENDS = ("tensorflow", "jax", "torch")
 
 
+def advice(package: str) -> str:
+    """Say in one line that a package is missing, and how to install what the course needs.
+
+    Parameters
+    ----------
+    package : str
+        Its name.
+
+    Returns
+    -------
+    str
+        The line.
+    """
+    return f"{package} is not installed: run `{INSTALL}` in the course's folder"
+
+
 def check_backend() -> None:
     """See that the backend that KERAS_BACKEND names, TensorFlow if it names none, is there to be loaded.
 
@@ -27,7 +43,7 @@ def check_backend() -> None:
     # Asked for without being loaded; a package that is blocked, as in a test, has no specification.
     missing = [name for name in (backend, "keras") if not _is_there(name)]
     if missing and missing[0] in ("tensorflow", "keras"):
-        raise CourseError(f"{missing[0]} is not installed: run `{INSTALL}` in the course's folder")
+        raise CourseError(advice(missing[0]))
     if missing:
         raise CourseError(
             f"KERAS_BACKEND is {backend!r}, which is not installed: run `{PYTHON} -m pip install {backend}`, "

@@ -75,45 +75,30 @@ class Profile:
     backbone: str
 
 
+# Setting → its values in the profiles, in their order.
+NAMES = ("tiny", "full")
+TABLE = {
+    "photos": ("sample", "imagenette-320"),
+    "size": (64, 128),
+    "first_size": (64, 64),
+    "first_share": (1.0, 0.6),
+    "test_size": (224, 224),
+    "test_photos": (1000, 1000),
+    "width": (0.25, 0.5),
+    "flips": (("left-right", "upside-down"), ("left-right",)),
+    "contrast": (("adaptive", "stretch", "equalize"), ()),
+    "batch_size": (8, 32),
+    "minutes": (0.0, 25.0),
+    "memorize_steps": (600, 2000),
+    "epochs": (60, 1000),
+    "gan_epochs": (150, 1000),
+    "gan_filters": (16, 32),
+    "gan_distance": (100.0, 400.0),
+    "backbone": ("classifier", "inception_resnet_v2"),
+}
 PROFILES = {
-    "tiny": Profile(
-        photos="sample",
-        size=64,
-        first_size=64,
-        first_share=1.0,
-        test_size=224,
-        test_photos=1000,
-        width=0.25,
-        flips=("left-right", "upside-down"),
-        contrast=("adaptive", "stretch", "equalize"),
-        batch_size=8,
-        minutes=0.0,
-        memorize_steps=600,
-        epochs=60,
-        gan_epochs=150,
-        gan_filters=16,
-        gan_distance=100.0,
-        backbone="classifier",
-    ),
-    "full": Profile(
-        photos="imagenette-320",
-        size=128,
-        first_size=64,
-        first_share=0.6,
-        test_size=224,
-        test_photos=1000,
-        width=0.5,
-        flips=("left-right",),
-        contrast=(),
-        batch_size=32,
-        minutes=25.0,
-        memorize_steps=2000,
-        epochs=1000,
-        gan_epochs=1000,
-        gan_filters=32,
-        gan_distance=400.0,
-        backbone="inception_resnet_v2",
-    ),
+    name: Profile(**{setting: values[place] for setting, values in TABLE.items()})
+    for place, name in enumerate(NAMES)
 }
 
 

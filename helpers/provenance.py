@@ -7,6 +7,7 @@ with a `fit` that notes what it is given and trains nothing.
 """
 
 import dataclasses
+import io
 import itertools
 import json
 import math
@@ -17,9 +18,12 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import redirect_stdout, suppress
 from datetime import UTC, datetime
 from hashlib import sha256
 from importlib.metadata import version
+from multiprocessing import get_context
 from pathlib import Path
 from unittest import mock
 
@@ -116,13 +120,14 @@ def fingerprint(name: str, wanted: Mapping[str, object], seed: int = 0) -> dict[
         watched = _Watched(lesson, calls)
         # Not the lesson's: a network that its cells do not seed by themselves is to differ.
         set_seed(seed + 1)
-        with mock.patch.object(keras.Model, "fit", note):
-            try:
-                namespace = {"lesson": watched, "SEED": seed}
-                for place, source in cells:
-                    exec(compile(source, place, "exec"), namespace)
-            except _SavingError:
-                pass
+        namespace = {"lesson": watched, "SEED": seed}
+        with (
+            mock.patch.object(keras.Model, "fit", note),
+            redirect_stdout(io.StringIO()),
+            suppress(_SavingError),
+        ):
+            for place, source in cells:
+                exec(compile(source, place, "exec"), namespace)
     known = wanted | {"sizes": [[size, str(share)] for size, share in lesson.sizes.items()]}
     found = {key: value for key, value in known.items() if key in watched.read_by_cells - ONLY_TEST}
     return json.loads(json.dumps({"settings": found, "fits": calls}))
@@ -144,18 +149,10 @@ def fingerprint_apart(name: str, wanted: Mapping[str, object], seed: int) -> dic
     Raises
     ------
     CourseError
-        If it cannot be taken; the message is the error's last line.
+        As from `fingerprint`.
     """
-    ended = subprocess.run(
-        [sys.executable, "-m", "helpers.provenance", name, json.dumps(wanted), str(seed)],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-    )
-    if ended.returncode:
-        reason = (ended.stderr.strip().splitlines() or ["no reason was given"])[-1]
-        raise CourseError(f"the lesson's cells that train {name} do not run by themselves: {reason}")
-    return json.loads(ended.stdout.splitlines()[-1])
+    with ProcessPoolExecutor(1, get_context("spawn")) as process:
+        return process.submit(fingerprint, name, wanted, seed).result()
 
 
 def differences(now: object, then: object, place: str = "") -> Iterator[str]:
@@ -326,7 +323,3 @@ def _commit() -> str:
         return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
     except (OSError, subprocess.CalledProcessError):
         return "unknown"
-
-
-if __name__ == "__main__":
-    print(json.dumps(fingerprint(sys.argv[1], json.loads(sys.argv[2]), int(sys.argv[3]))))

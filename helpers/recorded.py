@@ -217,5 +217,5 @@ def score_on_sample(network: Path, record: dict) -> dict[str, float]:
 def _color(path: Path, record: dict, lesson: Profile) -> np.ndarray:
     test = pairs.load(lesson, "test", lesson.test_photos, record["resolution"])
     network = networks.load(path)
-    inputs = embeddings.inputs_of(network, test.seen, record["settings"]["backbone"])
+    inputs = embeddings.inputs_of(network, test, record["settings"]["backbone"])
     return networks.color(network, inputs, test.truth)

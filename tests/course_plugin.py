@@ -37,14 +37,17 @@ def pytest_ignore_collect(collection_path, config):
 
 
 def pytest_collection_modifyitems(config, items):
-    """Put quick tests first: the units, then the six lessons by papermill, then by nbval."""
+    """Put quick tests first: the units, then the six lessons by papermill, then by nbval.
+
+    Workers take the longest first: a chain of lessons that began last would end alone, on one core.
+    """
 
     def cost(item):
         if item.path.suffix == ".ipynb":
             return 2
         return int(item.path.name == "test_notebooks.py")
 
-    items.sort(key=cost)
+    items.sort(key=cost, reverse=hasattr(config, "workerinput"))
     for item in items:
         if isinstance(item.parent, IPyNbFile):
             # nbval ends a cell itself, and says which; a test's general limit would come before it.

@@ -205,6 +205,22 @@ def tensorflow_in_lesson_2_only(lesson):
             yield f"cell {i} uses TensorFlow itself; write keras or keras.ops"
 
 
+def imports_keep_their_names(lesson):
+    """A cell that takes the name of a module cannot be followed by an earlier one that uses the module."""
+    trees = [(i, ast.parse(cell.source)) for i, cell in lesson.code if not SHELL.search(cell.source)]
+    imported = {
+        alias.asname or alias.name.partition(".")[0]
+        for _, tree in trees
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Import | ast.ImportFrom)
+        for alias in node.names
+    }
+    for i, tree in trees:
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store) and node.id in imported:
+                yield f"cell {i} assigns to {node.id}, which is the name of an import"
+
+
 def plain_beside_html(lesson):
     for i, output in lesson.outputs:
         data = output.get("data", {})
@@ -238,6 +254,7 @@ GATES = (
     the_kernel,
     cell_ids,
     tensorflow_in_lesson_2_only,
+    imports_keep_their_names,
     plain_beside_html,
     nothing_hidden_from_nbval,
 )

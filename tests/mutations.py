@@ -119,8 +119,8 @@ MUTATIONS = (
     Mutation(
         "a recorded network reads the lesson's backbone",
         "helpers/recorded.py",
-        'test.seen, record["settings"]["backbone"])',
-        "test.seen, lesson.backbone)",
+        'network, test, record["settings"]["backbone"])',
+        "network, test, lesson.backbone)",
         ("tests/test_recorded.py",),
     ),
     Mutation(
@@ -142,6 +142,35 @@ MUTATIONS = (
         "helpers/display.py",
         '_display("Whose photographs these are: see the page.", folded)',
         "_display(folded, folded)",
+        ("tests/test_display.py",),
+    ),
+    # Pages
+    Mutation(
+        "what papermill puts in stays on the page",
+        "helpers/runner/pages.py",
+        "    _fold_parameters(notebook)\n",
+        "",
+        ("tests/test_pages.py",),
+    ),
+    Mutation(
+        "a page leads nowhere",
+        "helpers/runner/pages.py",
+        "            **_neighbors(path),\n",
+        "",
+        ("tests/test_pages.py",),
+    ),
+    Mutation(
+        "a link to a notebook stays one on the page",
+        "helpers/runner/pages.py",
+        "_LINK.sub(lambda link: _to_page(link, path.parent), cell.source)",
+        "cell.source",
+        ("tests/test_pages.py",),
+    ),
+    Mutation(
+        "a picture keeps no alternative text",
+        "helpers/display.py",
+        "Image(data, format=kind, alt=plain)",
+        "Image(data, format=kind)",
         ("tests/test_display.py",),
     ),
     # Lessons
@@ -201,6 +230,13 @@ MUTATIONS = (
         r'r"^(\w+ profile · seed )\d+(?= ·)"',
         r'r"(seed )\d+"',
         ("tests/test_gates.py",),
+    ),
+    Mutation(
+        "the notebooks begin last",
+        "tests/course_plugin.py",
+        ', reverse=hasattr(config, "workerinput"))',
+        ")",
+        ("tests/test_course_plugin.py",),
     ),
     Mutation(
         "tests have no time limit",

@@ -20,7 +20,8 @@ def outputs(monkeypatch):
 
     def record(*objects, raw=False, metadata=None):
         for shown in objects:
-            stored.append((shown if raw else DisplayFormatter().format(shown)[0], metadata or {}))
+            data, of_data = (shown, {}) if raw else DisplayFormatter().format(shown)
+            stored.append((data, metadata or of_data))
 
     monkeypatch.setattr(display, "display", record)
     monkeypatch.setattr(display, "_relaxed", [])
@@ -142,10 +143,11 @@ def test_the_table_of_metrics_shows_what_summarize_found(outputs):
 
 def test_a_picture_comes_over_its_caption_and_is_shown_once(outputs):
     figure = line()
-    display.show(figure, "A line that goes up.")
-    (picture, _), (caption, _) = outputs
+    display.show(figure, "A line that goes up: *L\\**.")
+    (picture, metadata), (caption, _) = outputs
     assert "image/png" in picture
-    assert "A line that goes up." in caption["text/markdown"]
+    assert "A line that goes up: *L\\**." in caption["text/markdown"]
+    assert metadata == {"image/png": {"alt": "A line that goes up: L*."}}
     # nbval compares this text; an address of an object in it would differ in every run.
     assert picture["text/plain"] == "<IPython.core.display.Image object>"
     assert not pyplot.fignum_exists(figure.number)

@@ -352,11 +352,11 @@ def test_a_source_is_loaded_by_its_name(server, tmp_path, monkeypatch):
 
 
 HOLD = """
-import sys, time
+import sys
 from filelock import FileLock
 with FileLock(sys.argv[1]):
     print("held", flush=True)
-    time.sleep(60)
+    sys.stdin.read()
 """
 
 
@@ -371,7 +371,7 @@ def test_two_processes_do_not_fetch_the_same(name, flowers, server, tmp_path):
 
 def test_a_process_that_is_killed_leaves_no_lock(flowers, content, tmp_path):
     command = [sys.executable, "-c", HOLD, str(tmp_path / "flowers.lock")]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout.readline() == "held\n"
         with pytest.raises(CourseError, match="another process is fetching flowers"):
             fetch("flowers", tmp_path)

@@ -57,7 +57,7 @@ def test_a_part_is_hidden_and_keeps_its_ending(tmp_path):
 
 
 def test_two_threads_that_write_the_same_file_do_not_mix(tmp_path):
-    both_write = threading.Barrier(2, timeout=30)
+    both_write = threading.Barrier(2)
 
     def write(letter):
         with files.replacing(tmp_path / "x") as part, part.open("w") as file:

@@ -173,6 +173,10 @@ FAULTS = {
         "nothing_hidden_from_nbval",
         lambda n: code(n).metadata.update(tags=["nbval-skip"]),
     ),
+    "a variable with the name of an import": (
+        "imports_keep_their_names",
+        lambda n: add_cell(n, "display = 1"),
+    ),
     "a cell that nbval does not compare": (
         "nothing_hidden_from_nbval",
         lambda n: add_cell(n, "# NBVAL_IGNORE_OUTPUT\nx = 1"),

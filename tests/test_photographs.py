@@ -488,7 +488,7 @@ def test_an_interrupted_preparation_is_never_taken_for_whole(step, album, cache,
 
 def _prepare_and_be_killed(album, cache, reached):
     places.CACHE = cache
-    prepare._copy_rows = lambda *_: (reached.set(), time.sleep(60))
+    prepare._copy_rows = lambda *_: (reached.set(), time.sleep(600))
     load(album, 16)
 
 
@@ -497,7 +497,7 @@ def test_a_killed_preparation_is_never_taken_for_whole(album, cache):
     reached = context.Event()
     process = context.Process(target=_prepare_and_be_killed, args=(album, cache, reached))
     process.start()
-    assert reached.wait(60)
+    reached.wait()
     process.kill()
     process.join()
     (leftover,) = cache.iterdir()

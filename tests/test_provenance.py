@@ -292,16 +292,10 @@ def test_one_taken_in_another_process_is_the_same(fresh):
     assert {place.split(".")[2] for place in provenance.differences(other, fresh["memorize"])} == {"weights"}
 
 
-def test_cells_that_need_others_are_named_in_one_line(change):
-    change("03", ("def build_memorizer():", "undefined_name\ndef build_memorizer():"))
-    with pytest.raises(NameError):
-        provenance.fingerprint("memorize", SMALL)
-
-
 def test_a_network_that_no_lesson_trains_is_refused():
     with pytest.raises(CourseError, match=r"^no lesson trains a network 'other': no cell bears the tag"):
         provenance.fingerprint("other", SMALL)
-    with pytest.raises(CourseError, match=r"^the lesson's cells that train other do not run by themselves: "):
+    with pytest.raises(CourseError, match=r"^no lesson trains a network 'other'"):
         provenance.fingerprint_apart("other", SMALL, 0)
 
 

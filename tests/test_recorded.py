@@ -70,9 +70,9 @@ def test_a_recorded_network_sees_what_it_was_trained_on_whatever_the_lesson_says
     seen, loaded = [], []
     inputs_of, load_backbone = embeddings.inputs_of, embeddings.load_backbone
 
-    def note_inputs(network, photographs, backbone):
-        seen.append((photographs.size, backbone))
-        return inputs_of(network, photographs, backbone)
+    def note_inputs(network, pair, backbone):
+        seen.append((pair.seen.size, backbone))
+        return inputs_of(network, pair, backbone)
 
     def note_backbone(name):
         loaded.append(name)

@@ -18,7 +18,7 @@ from conftest import CLEAN, PARAMETERS, write_lesson
 import helpers.__main__
 from helpers import installed, places
 from helpers.errors import CourseError
-from helpers.runner import execute, run
+from helpers.runner import execute, pages, run
 from helpers.runner.plan import find_lessons, parse_value
 from helpers.runner.plan import plan as plan_run
 
@@ -234,6 +234,7 @@ def test_a_run_leaves_notebooks_pages_a_summary_and_a_table(folder, tmp_path, ca
         "01_one.ipynb",
         "02_two.html",
         "02_two.ipynb",
+        "index.html",
         "summary.json",
     ]
     assert texts(out / "02_two.ipynb") == "tiny 3 sample 7\n"
@@ -246,10 +247,10 @@ def test_a_run_leaves_notebooks_pages_a_summary_and_a_table(folder, tmp_path, ca
     assert 30 < one["peak_mb"] < 1000
     assert (two["notebook"], two["headline"]) == ("02_two.ipynb", "")
     said = capsys.readouterr()
-    table = said.out.splitlines()
-    assert [line.split()[0] for line in table] == ["lesson", "01_one", "02_two", "open"]
+    *table, last = said.out.splitlines()
+    assert last == f"open {Path('out', 'index.html')}"
+    assert [line.split()[0] for line in table] == ["lesson", "01_one", "02_two"]
     assert table[1].endswith("it goes up by 1, seed 3")
-    assert table[-1] == f"open {Path('out', '01_one.html')}"
     # No terminal: a line for each lesson.
     one, two = said.err.splitlines()
     assert re.fullmatch(r"01_one +\d+\.\d min  it goes up by 1, seed 3", one)
@@ -285,7 +286,7 @@ def test_lessons_run_in_their_folder_each_in_a_new_kernel(folder, tmp_path):
 def test_a_page_holds_its_pictures_and_asks_for_nothing(clean_lesson, tmp_path):
     path = tmp_path / "01_clean.ipynb"
     shutil.copy(clean_lesson, path)
-    page = execute.write_page(path).read_text("utf-8")
+    page = pages.write_page(path).read_text("utf-8")
     assert "data:image/" in page
     assert "A line that goes up." in page
     body = page[page.index("<body") :]
@@ -377,6 +378,32 @@ def test_a_log_that_lacks_a_sign_gets_the_rest(folder, tmp_path):
     )
     assert ended.returncode == 0, ended.stderr
     assert b"?E falls" in ended.stdout
+
+
+def without_packages(*words):
+    """Run the command line in a Python that has the standard library and the course, and nothing else."""
+    code = (
+        f"import sys; sys.path.append({str(places.ROOT)!r})\n"
+        f"from helpers.__main__ import main\nsys.exit(main({words}))"
+    )
+    return subprocess.run([sys.executable, "-S", "-c", code], capture_output=True, text=True)
+
+
+@pytest.mark.parametrize(
+    "words", ["run", "run --photos data/sample", "refresh", "fetch sample", "sources", "keep data"]
+)
+def test_without_the_packages_one_line_says_what_to_install(words):
+    ended = without_packages(*words.split())
+    assert ended.returncode == 2
+    name, _, _ = ended.stderr.removeprefix("error: ").partition(" ")
+    assert name.isidentifier()
+    assert ended.stderr == f"error: {installed.advice(name)}\n"
+
+
+def test_help_needs_no_package():
+    ended = without_packages("--help")
+    assert ended.returncode == 0, ended.stderr
+    assert "python -m helpers" in ended.stdout
 
 
 def test_help_says_where_a_download_goes_and_how_to_use_it(capsys):
@@ -584,7 +611,7 @@ def test_a_collapsed_solution_stays_inside_its_fold_on_the_page(tmp_path):
     path = tmp_path / "one.ipynb"
     solution = "<details><summary>Solutions</summary>\n\n1. The answer.\n\n</details>"
     nbformat.write(nbformat.v4.new_notebook(cells=[nbformat.v4.new_markdown_cell(solution)]), path)
-    page = execute.write_page(path).read_text("utf-8")
+    page = pages.write_page(path).read_text("utf-8")
     assert page.index("<details>") < page.index("The answer.") < page.index("</details>")
 
 

@@ -1,4 +1,4 @@
-"""Execute one notebook: its kernel, its memory, its failure in one line, and a page of it."""
+"""Execute one notebook: its kernel, its memory, and its failure in one line."""
 
 import logging
 import os
@@ -9,15 +9,12 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-import nbformat
 import papermill
 import psutil
 from ipykernel.kernelspec import RESOURCES, get_kernel_dict
-from jinja2 import DictLoader
 from jupyter_client import AsyncKernelManager
 from jupyter_client.kernelspec import KernelSpec
 from nbclient.exceptions import CellTimeoutError, DeadKernelError
-from nbconvert import HTMLExporter
 from nbformat import NotebookNode
 from papermill.exceptions import PapermillExecutionError
 
@@ -256,70 +253,6 @@ class PeakMemory:
                 except psutil.Error:  # it ended meanwhile
                     continue
             self.peak_mb = max(self.peak_mb, round(total / 1e6))
-
-
-def headline(notebook: NotebookNode) -> str:
-    """Read the headline that `helpers.display.headline` stored in a notebook.
-
-    Parameters
-    ----------
-    notebook : NotebookNode
-        An executed notebook.
-
-    Returns
-    -------
-    str
-        The last headline, or '' if there is none.
-    """
-    stored = [
-        output.metadata.get("course", {}).get("headline", "")
-        for cell in notebook.cells
-        for output in cell.get("outputs", [])
-        if "metadata" in output
-    ]
-    return next(filter(None, reversed(stored)), "")
-
-
-# A page that can be read without a network: the stock template loads scripts
-# from elsewhere for formulas, diagrams and widgets, which the lessons' pages do without.
-_PAGE = "".join(
-    [
-        "{% extends 'lab/index.html.j2' %}",
-        *(
-            f"{{% block {name} %}}{{% endblock {name} %}}"
-            for name in (
-                "html_head_js_requirejs",
-                "html_head_js_mathjax",
-                "html_head_js_mermaidjs",
-                "jupyter_widgets",
-            )
-        ),
-    ]
-)
-
-
-def write_page(path: Path) -> Path:
-    """Write a notebook as one HTML file that needs nothing else to be read.
-
-    A widget needs a kernel behind it; without its stored state nbconvert shows its line of text.
-
-    Parameters
-    ----------
-    path : Path
-        The notebook.
-
-    Returns
-    -------
-    Path
-        The page, beside the notebook.
-    """
-    notebook = nbformat.read(path, as_version=4)
-    notebook.metadata["title"] = path.stem
-    notebook.metadata.pop("widgets", None)
-    exporter = HTMLExporter(extra_loaders=[DictLoader({"page.html.j2": _PAGE})], template_file="page.html.j2")
-    page = path.with_suffix(".html")
-    page.write_text(exporter.from_notebook_node(notebook)[0], "utf-8")
-    return page
 
 
 def _injected(cell: NotebookNode) -> bool:

@@ -14,7 +14,8 @@ from nbformat import NotebookNode
 
 from helpers import files, profiles
 from helpers.errors import CourseError
-from helpers.runner.execute import PeakMemory, execute, headline, write_page
+from helpers.runner import pages
+from helpers.runner.execute import PeakMemory, execute
 from helpers.runner.plan import Plan, from_here
 from helpers.runner.progress import Progress
 
@@ -85,7 +86,9 @@ def run(planned: Plan, cell_minutes: float = 600, done: list[Path] | None = None
                 files.write_text(planned.out / SECONDS, json.dumps(before))
     finally:
         _summarize(planned, results)
-        print(_table(results, planned.out), end="")
+        print(_table(results), end="")
+        if index := pages.write_index(planned.out):
+            print(f"open {from_here(index)}")
     return results
 
 
@@ -134,12 +137,11 @@ def refresh(lessons: Sequence[Path], cell_minutes: float = 600, done: list[Path]
         for lesson in lessons:
             output, started = Path(folder) / lesson.name, time.monotonic()
             notebook = execute(lesson, output, {}, cell_minutes, progress)
-            progress.end_lesson(lesson, (time.monotonic() - started) / 60, headline(notebook))
+            progress.end_lesson(lesson, (time.monotonic() - started) / 60, pages.headline(notebook))
             _strip(notebook)
             files.write_text(lesson, nbformat.writes(notebook) + "\n")
             if picture := gallery(notebook):
-                with files.replacing(lesson.with_name("gallery.jpg")) as part:
-                    part.write_bytes(picture)
+                files.write_bytes(lesson.with_name("gallery.jpg"), picture)
             if done is not None:
                 done.append(lesson)
 
@@ -205,8 +207,8 @@ def run_lesson(
     finally:
         minutes = (time.monotonic() - started) / 60
         if output.exists():
-            write_page(output)
-    result = Result(lesson.name, round(minutes, 2), memory.peak_mb, headline(notebook))
+            pages.write_page(output)
+    result = Result(lesson.name, round(minutes, 2), memory.peak_mb, pages.headline(notebook))
     if progress is not None:
         progress.end_lesson(lesson, result.minutes, result.headline)
     return result
@@ -237,8 +239,8 @@ def _strip(notebook: NotebookNode) -> None:
             del metadata["tags"]
 
 
-def _table(results: Sequence[Result], out: Path) -> str:
-    """Lay the results out in 80 columns of text: lesson, minutes, headline; then what to open."""
+def _table(results: Sequence[Result]) -> str:
+    """Lay the results out in 80 columns of text: lesson, minutes, headline."""
     if not results:
         return ""
     rows = [("lesson", "minutes", "headline")]
@@ -249,6 +251,4 @@ def _table(results: Sequence[Result], out: Path) -> str:
         rows.append((name, f"{result.minutes:.1f}", lines[0]))
         rows.extend(("", "", line) for line in lines[1:])
     lines = [f"{name:<{widths[0]}}  {minutes:>{widths[1]}}  {text}".rstrip() for name, minutes, text in rows]
-    index = out / "index.html"
-    page = index if index.exists() else out / f"{names[0]}.html"
-    return "\n".join([*lines, f"open {from_here(page)}", ""])
+    return "".join(f"{line}\n" for line in lines)

@@ -1,0 +1,130 @@
+"""The pages of a run: each can be read alone, and leads to the others."""
+
+import re
+from html.parser import HTMLParser
+
+import nbformat
+import pytest
+from conftest import write_lesson
+
+from helpers.runner import pages
+
+
+class Reader(HTMLParser):
+    """What a page links to, loads, and shows."""
+
+    def __init__(self, path):
+        super().__init__()
+        self.links, self.loaded, self.pictures, self.ids, self.title = [], [], [], set(), ""
+        self._in_title = False
+        self.feed(path.read_text("utf-8"))
+
+    def handle_starttag(self, tag, attributes):
+        given = dict(attributes)
+        self.ids.add(given.get("id"))
+        self._in_title = tag == "title"
+        if tag == "a":
+            self.links.append(given.get("href", ""))
+        if tag == "img":
+            self.pictures.append(given.get("alt", ""))
+        if tag in ("script", "img", "iframe", "link"):
+            self.loaded.append(given.get("src") or given.get("href") or "")
+
+    def handle_data(self, data):
+        if self._in_title:
+            self.title += data
+            self._in_title = False
+
+
+@pytest.fixture(scope="module")
+def run_folder(clean_lesson, tmp_path_factory):
+    """A run of three lessons, of which the third has failed before it showed anything."""
+    folder = tmp_path_factory.mktemp("run")
+    for number, question in ((1, "what goes up?"), (2, "what goes up & down?")):
+        notebook = nbformat.read(clean_lesson, as_version=4)
+        notebook.cells[
+            0
+        ].source = f"# {number}. A line: {question}\n\n[back](01_up.ipynb), [far](06_no.ipynb)"
+        notebook.metadata.papermill = {"parameters": {"PROFILE": "tiny", "SEED": number}, "duration": 90}
+        given = nbformat.v4.new_code_cell(
+            f'# Parameters\nPROFILE = "tiny"\nSEED = {number}',
+            metadata={"tags": ["injected-parameters"]},
+            execution_count=9,
+        )
+        notebook.cells.insert(2, given)
+        nbformat.write(notebook, folder / f"0{number}_{('up', 'down')[number - 1]}.ipynb")
+    failed = nbformat.read(write_lesson(folder / "03_cut.ipynb", "1 / 0"), as_version=4)
+    failed.metadata.papermill = {"exception": True}
+    nbformat.write(failed, folder / "03_cut.ipynb")
+    assert pages.write_index(folder) == folder / "index.html"
+    return folder
+
+
+def test_the_index_names_each_lesson_with_its_headline_minutes_and_picture(run_folder):
+    text = (run_folder / "index.html").read_text("utf-8")
+    index = Reader(run_folder / "index.html")
+    assert index.links == ["01_up.html", "02_down.html", "03_cut.html"]
+    assert "2. A line: what goes up &amp; down?" in text
+    assert text.count("it goes up by 1, seed 0") == 2
+    assert text.count("1.5 minutes · profile tiny, seed") == 2
+    assert len(index.pictures) == 2
+    assert all(index.pictures)
+    assert text.count("It ended with an error.") == 1
+
+
+def test_a_page_leads_to_its_neighbors_and_to_the_index(run_folder):
+    middle = Reader(run_folder / "02_down.html")
+    assert {"01_up.html", "03_cut.html", "index.html"} <= set(middle.links)
+    first, last = Reader(run_folder / "01_up.html"), Reader(run_folder / "03_cut.html")
+    assert "02_down.html" in first.links
+    assert "03_cut.html" not in first.links
+    assert "01_up.html" not in last.links
+
+
+def test_every_link_within_a_run_leads_somewhere(run_folder):
+    for path in run_folder.glob("*.html"):
+        for link in Reader(path).links:
+            file, _, anchor = link.partition("#")
+            target = run_folder / file if file else path
+            assert target.exists(), f"{path.name}: {link}"
+            assert not anchor or anchor in Reader(target).ids, f"{path.name}: {link}"
+
+
+def test_a_page_is_called_by_its_title_and_lists_its_headings(run_folder):
+    page = Reader(run_folder / "02_down.html")
+    assert page.title == "2. A line: what goes up & down?"
+    assert "#The-line" in page.links
+
+
+def test_what_papermill_put_in_is_one_sentence_of_what_changed(run_folder):
+    first, second = (
+        re.sub(r"<[^>]+>", "", (run_folder / name).read_text("utf-8"))
+        for name in ("01_up.html", "02_down.html")
+    )
+    assert "This run changed SEED = 1." in first
+    assert "This run changed SEED = 2." in second
+    assert "# Parameters" not in first + second
+
+
+def test_a_link_to_a_notebook_is_one_to_its_page_and_else_plain_text(run_folder):
+    text = (run_folder / "02_down.html").read_text("utf-8")
+    assert re.search(r'<a href="01_up.html"[^>]*>back</a>', text)
+    assert "far" in text
+    assert "06_no" not in text
+
+
+def test_no_page_loads_anything_from_elsewhere(run_folder):
+    for path in run_folder.glob("*.html"):
+        page = Reader(path)
+        assert all(source.startswith("data:") for source in page.loaded if source), path.name
+        assert not re.search(r"@import|url\(\s*['\"]?https?:", path.read_text("utf-8")), path.name
+
+
+def test_a_wide_table_scrolls_by_itself(run_folder):
+    text = (run_folder / "01_up.html").read_text("utf-8")
+    assert re.search(r'<div class="table" role="group" aria-label="Table" tabindex="0"><table>', text)
+
+
+def test_an_empty_folder_gets_no_index(tmp_path):
+    assert pages.write_index(tmp_path) is None
+    assert list(tmp_path.iterdir()) == []
