@@ -96,6 +96,20 @@ TABLE = {
     "gan_distance": (100.0, 400.0),
     "backbone": ("classifier", "inception_resnet_v2"),
 }
+# What lesson 4 can read an embedding of: its own classifier, and the networks of `keras.applications`,
+# written out here because Keras takes seconds to load.
+BACKBONES = (
+    "classifier",
+    *("ConvNeXtBase", "ConvNeXtLarge", "ConvNeXtSmall", "ConvNeXtTiny", "ConvNeXtXLarge"),
+    *("DenseNet121", "DenseNet169", "DenseNet201"),
+    *(f"EfficientNetB{number}" for number in range(8)),
+    *("EfficientNetV2B0", "EfficientNetV2B1", "EfficientNetV2B2", "EfficientNetV2B3"),
+    *("EfficientNetV2L", "EfficientNetV2M", "EfficientNetV2S"),
+    *("InceptionResNetV2", "InceptionV3"),
+    *("MobileNet", "MobileNetV2", "MobileNetV3Large", "MobileNetV3Small", "NASNetLarge", "NASNetMobile"),
+    *("ResNet50", "ResNet50V2", "ResNet101", "ResNet101V2", "ResNet152", "ResNet152V2"),
+    *("VGG16", "VGG19", "Xception"),
+)
 PROFILES = {
     name: Profile(**{setting: values[place] for setting, values in TABLE.items()})
     for place, name in enumerate(NAMES)
@@ -177,7 +191,7 @@ def check_override(name: str, setting: str, value: object, called: str | None = 
     Raises
     ------
     CourseError
-        If the profile has no such setting, or if the value is not of its kind.
+        If the profile has no such setting, or if the value is not of its kind or names no backbone.
     """
     known = sorted(field.name for field in dataclasses.fields(Profile))
     if setting not in known:
@@ -195,7 +209,36 @@ def check_override(name: str, setting: str, value: object, called: str | None = 
             tuple: "a tuple of names",
         }[expected]
         raise CourseError(f"{called or setting} is {value!r}; it must be {kind}")
+    if setting == "backbone":
+        backbone_named(value, called or setting)
     return value
+
+
+def backbone_named(name: str, called: str = "the backbone") -> str:
+    """Find a backbone by its name, in any case, with or without underscores.
+
+    Parameters
+    ----------
+    name : str
+        Such as ``inception_resnet_v2``.
+    called : str
+        What whoever gave it calls the setting.
+
+    Returns
+    -------
+    str
+        Its name as `BACKBONES` has it.
+
+    Raises
+    ------
+    CourseError
+        If there is none of that name; the message lists those that there are.
+    """
+    plain = name.lower().replace("_", "")
+    for known in BACKBONES:
+        if known.lower() == plain:
+            return known
+    raise CourseError(f"{called} is {name!r}; it must be one of {', '.join(BACKBONES)}")
 
 
 def folder(name: str, photos: str | None = None) -> Path:
