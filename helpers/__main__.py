@@ -5,7 +5,8 @@ import io
 import math
 import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NoReturn
 
@@ -40,6 +41,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 class _RefusedError(CourseError):
     """What was asked for cannot be done; nothing has been started."""
+
+
+@contextmanager
+def _refusing() -> Iterator[None]:
+    """Take an error for a refusal."""
+    try:
+        yield
+    except CourseError as error:
+        raise _RefusedError(error) from None
 
 
 class _Parser(argparse.ArgumentParser):
@@ -123,12 +133,10 @@ def _run(options: argparse.Namespace) -> int:
     parameters = {"PROFILE": options.profile, "SEED": options.seed}
     if options.photos is not None:
         parameters["PHOTOS"] = options.photos
-    try:
-        parameters |= {name: parse_value(value) for name, value in options.parameters}
+    parameters |= {name: parse_value(value) for name, value in options.parameters}
+    with _refusing():
         planned = plan(find_lessons(places.NOTEBOOKS, options.only), parameters, options.out)
         installed.check_backend()
-    except CourseError as error:
-        raise _RefusedError(error) from None
     from helpers.runner import run
 
     done: list[Path] = []
@@ -143,12 +151,10 @@ def _refresh(options: argparse.Namespace) -> int:
     from helpers import profiles
     from helpers.runner.plan import check_networks, find_lessons
 
-    try:
+    with _refusing():
         lessons = find_lessons(places.NOTEBOOKS, options.only)
         check_networks(lessons, profiles.folder("tiny"))
         installed.check_backend()
-    except CourseError as error:
-        raise _RefusedError(error) from None
     from helpers.runner import run
 
     done: list[Path] = []
@@ -162,11 +168,12 @@ def _refresh(options: argparse.Namespace) -> int:
 def _fetch(options: argparse.Namespace) -> int:
     from helpers.photographs import sources
     from helpers.photographs.download import fetch
+    from helpers.runner.plan import check_folder
 
-    try:
+    with _refusing():
         sources.source_named(options.name)
-    except CourseError as error:
-        raise _RefusedError(error) from None
+        if options.to is not None:
+            check_folder(options.to)
     print(fetch(options.name, options.to))
     return 0
 
@@ -177,7 +184,9 @@ def _keep(options: argparse.Namespace) -> int:
         raise _RefusedError(f"{models} is not a folder of networks: run lessons 3 to 6 first")
     from helpers import recorded
 
-    for path in recorded.keep(models):
+    with _refusing():
+        kept = recorded.keep(models)
+    for path in kept:
         print(path.relative_to(places.ROOT))
     return 0
 

@@ -105,7 +105,7 @@ def plan(lessons: Sequence[Path], parameters: Mapping[str, object], out: str | P
         raise CourseError(f"two folders to write to, {out} and {named}: give --out or OUT, not both")
     default = profiles.folder(profile, parameters.get("PHOTOS"))
     folder = Path(out or named or default).expanduser().resolve()
-    _check_folder(folder)
+    check_folder(folder)
     if folder != default:
         parameters["OUT"] = str(folder)
     read = {lesson: _Lesson(lesson) for lesson in lessons}
@@ -123,6 +123,26 @@ def plan(lessons: Sequence[Path], parameters: Mapping[str, object], out: str | P
             profiles.check_override(profile, setting, given[path].get(name), name)
     check_networks(lessons, folder)
     return Plan(given, profile, seed, folder)
+
+
+def check_folder(folder: Path) -> None:
+    """See that a folder can be written to, or made.
+
+    Parameters
+    ----------
+    folder : Path
+        The folder.
+
+    Raises
+    ------
+    CourseError
+        If it is a file or lies below one, or this user may not write there.
+    """
+    place = next(place for place in (folder, *folder.absolute().parents) if place.exists())
+    if not place.is_dir():
+        raise CourseError(f"cannot write to {folder}: {place} is a file, not a folder")
+    if not os.access(place, os.W_OK | os.X_OK):
+        raise CourseError(f"cannot write to {folder}: you may not write in {place}")
 
 
 def check_networks(lessons: Sequence[Path], out: Path) -> None:
@@ -230,12 +250,3 @@ def _photographs(source: str) -> str:
     if next(archives.members(path), None) is None:
         raise CourseError(f"no photographs at {source!r}: it is empty")
     return str(path.resolve())
-
-
-def _check_folder(folder: Path) -> None:
-    """See that a folder can be written to, or made."""
-    place = next(place for place in (folder, *folder.parents) if place.exists())
-    if not place.is_dir():
-        raise CourseError(f"cannot write to {folder}: {place} is a file, not a folder")
-    if not os.access(place, os.W_OK | os.X_OK):
-        raise CourseError(f"cannot write to {folder}: you may not write in {place}")
