@@ -9,8 +9,9 @@ from conftest import write_lesson
 from IPython import display
 from nbclient import NotebookClient
 
-from helpers import training
+from helpers import profiles, provenance, training
 from helpers.places import STATUS
+from helpers.records import NETWORKS
 
 JUPYTER = "JPY_SESSION_NAME"
 TRAINS = (
@@ -114,3 +115,17 @@ def test_a_training_that_never_began_clears_nothing(screen, monkeypatch):
     monkeypatch.setenv(JUPYTER, "01_one.ipynb")
     train(screen, 0)
     assert screen.texts == []
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_every_training_of_the_lessons_shows_its_epochs(name, monkeypatch):
+    given = []
+
+    def note(model, x, y, positional, named):
+        given.append(named["callbacks"])
+        return {}
+
+    monkeypatch.setattr(provenance, "_describe_call", note)
+    provenance.fingerprint(name, provenance.settings(profiles.PROFILES["tiny"]))
+    assert given
+    assert all(any(isinstance(each, training.Clock) for each in callbacks) for callbacks in given)
