@@ -89,10 +89,12 @@ def test_the_estimate_follows_the_pace_without_jumping(lessons, clock):
     assert seen[-1] == 0
 
 
-def test_nothing_is_said_of_the_time_left_if_a_lesson_has_not_run_before(lessons, terminal):
+def test_there_is_no_estimate_yet_if_a_lesson_has_not_run_before(lessons, terminal):
     with Progress(lessons, before(lessons[:1])) as progress:
         progress.draw()
+    assert "no estimate yet" in terminal.getvalue()
     assert "left" not in terminal.getvalue()
+    assert terminal.getvalue().rstrip().endswith(", no estimate yet")
     with Progress(lessons, before(lessons)) as progress:
         progress.draw()
     assert "about 01:00 left" in terminal.getvalue()

@@ -104,6 +104,8 @@ def test_lessons_are_found_by_number_and_name(only, expected, folder):
         (("-p", "EPOCHS", "1.5"), ("EPOCHS is 1.5", "whole number above 0")),
         (("-p", "MINUTES", "nan"), ("MINUTES is 'nan'", "number above 0")),
         (("-p", "MINUTES", "1e999"), ("MINUTES is inf", "number above 0")),
+        (("-p", "BACKBONE", "nosuch"), ("BACKBONE is 'nosuch'", "classifier", "InceptionResNetV2")),
+        (("-p", "BACKBONE", "3"), ("BACKBONE is 3", "text")),
         (("--seed", "4294967296"), ("4294967296", "whole number")),
         (("--only", "4"), ("04_four", "02, 03", "--only 02 03 04")),
         (("--only", "4", "2"), ("04_four", "--only 02 03 04")),
@@ -113,10 +115,9 @@ def test_lessons_are_found_by_number_and_name(only, expected, folder):
 )
 def test_a_wrong_request_is_one_line_that_lists_what_is_valid(words, names, folder, capsys):
     write_lesson(folder / "01_one.ipynb")
-    begin = "profiles.begin(PROFILE, SEED, OUT, photos=PHOTOS, gan_epochs=EPOCHS, minutes=MINUTES)"
-    write_lesson(
-        folder / "02_two.ipynb", begin, parameters=PARAMETERS + "\nEPOCHS = None  # as many\nMINUTES = None"
-    )
+    begin = "profiles.begin(PROFILE, SEED, OUT, gan_epochs=EPOCHS, minutes=MINUTES, backbone=BACKBONE)"
+    more = "\nEPOCHS = None  # as many\nMINUTES = None\nBACKBONE = None"
+    write_lesson(folder / "02_two.ipynb", begin, parameters=PARAMETERS + more)
     trains(folder / "02_two.ipynb", "one")
     trains(write_lesson(folder / "03_three.ipynb", "pass"), "two", "three")
     write_lesson(folder / "04_four.ipynb", "for name in records.NETWORKS:\n    pass")
@@ -140,18 +141,26 @@ def test_a_wrong_request_is_one_line_that_lists_what_is_valid(words, names, fold
         (("run", "--seed", "one"), ("--seed", "one")),
         (("rum",), ("rum", "run", "refresh")),
         (("fetch", "roses"), ("roses", "flowers")),
+        (("fetch", "flowers", "--to", "file"), ("file is a file, not a folder",)),
+        (("fetch", "flowers", "--to", "file/below"), ("file is a file, not a folder",)),
+        (("keep", "nowhere"), ("nowhere", "run lessons 3 to 6 first")),
+        (("keep", "unfinished"), ("unfinished", "lacks", "run lessons 3 to 6 first")),
     ],
 )
 def test_words_that_are_no_request_are_one_line(words, names, folder, capsys):
     write_lesson(folder / "01_one.ipynb")
+    Path("file").touch()
+    Path("unfinished", "models").mkdir(parents=True)
     try:
         code = main(*words)
     except SystemExit as ended:
         code = ended.code
-    said = capsys.readouterr().err
+    said = capsys.readouterr()
     assert code == 2
-    assert said.count("\n") == 1
-    assert all(name in said for name in names)
+    assert said.out == ""
+    assert said.err.startswith("error: ")
+    assert said.err.count("\n") == 1
+    assert all(name in said.err for name in names)
 
 
 def test_networks_that_are_there_need_no_lesson_before(folder, tmp_path):
@@ -335,6 +344,19 @@ def test_a_failure_shows_no_stack_trace(folder, capsys):
     assert "ValueError: one (see" in said
     assert "Traceback" not in said
     assert "two\n" not in said
+
+
+def test_an_error_of_the_course_is_one_line_in_the_notebook_and_names_the_lesson(folder, capsys):
+    fails = "from helpers.errors import CourseError\n\nraise CourseError('mend this')"
+    write_lesson(folder / "01_one.ipynb", fails)
+    assert main("run", "--out", "out") == 1
+    said = capsys.readouterr().err
+    assert "lesson 01_one failed in cell [3] `from helpers.errors " in said
+    assert "`: CourseError: mend this (see " in said
+    (output,) = nbformat.read(Path("out", "01_one.ipynb"), as_version=4).cells[-1].outputs
+    assert (output.ename, output.evalue) == ("CourseError", "mend this")
+    assert output.traceback == ["CourseError: mend this"]
+    assert "CourseError: mend this" in Path("out", "01_one.html").read_text("utf-8")
 
 
 def test_a_cell_that_hangs_is_stopped(folder, capsys):
@@ -613,15 +635,3 @@ def test_a_collapsed_solution_stays_inside_its_fold_on_the_page(tmp_path):
     nbformat.write(nbformat.v4.new_notebook(cells=[nbformat.v4.new_markdown_cell(solution)]), path)
     page = pages.write_page(path).read_text("utf-8")
     assert page.index("<details>") < page.index("The answer.") < page.index("</details>")
-
-
-@pytest.mark.parametrize(("models", "code"), [(False, 2), (True, 1)])
-def test_keeping_what_is_no_finished_run_is_one_line(models, code, folder, capsys):
-    if models:
-        Path("nothere", "models").mkdir(parents=True)
-    assert main("keep", "nothere") == code
-    said = capsys.readouterr()
-    assert said.out == ""
-    assert said.err.startswith("error: ")
-    assert said.err.endswith(": run lessons 3 to 6 first\n")
-    assert said.err.count("\n") == 1

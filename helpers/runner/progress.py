@@ -20,7 +20,7 @@ class Progress:
     """Show which cell of which lesson runs, for how long, and about how long the rest will take.
 
     Cells are weighed by what they took before. If one of the lessons has not run
-    before, they all weigh the same, and nothing is said of the time that is left.
+    before, they all weigh the same, and the bar says that there is no estimate.
 
     Parameters
     ----------
@@ -106,7 +106,9 @@ class Progress:
             return
         current = self._left.get(self._cell, 0.0) if self.estimates else 0.0
         self._bar.n = self._before + min(time.monotonic() - self._began, current)
-        left = f"about {tqdm.format_interval(self.remaining())} left" if self.estimates and self._left else ""
+        left = f"about {tqdm.format_interval(self.remaining())} left" if self._left else ""
+        if not self.estimates:
+            left = "no estimate yet"
         self._bar.set_postfix_str(left, refresh=False)
         self._bar.set_description_str(self._describe(), refresh=False)
         self._bar.refresh()
