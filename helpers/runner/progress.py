@@ -106,10 +106,8 @@ class Progress:
             return
         current = self._left.get(self._cell, 0.0) if self.estimates else 0.0
         self._bar.n = self._before + min(time.monotonic() - self._began, current)
-        left = f"about {tqdm.format_interval(self.remaining())} left" if self._left else ""
-        if not self.estimates:
-            left = "no estimate yet"
-        self._bar.set_postfix_str(left, refresh=False)
+        left = f"about {tqdm.format_interval(self.remaining())} left" if self.estimates else "no estimate yet"
+        self._bar.set_postfix_str(left if self._left else "", refresh=False)
         self._bar.set_description_str(self._describe(), refresh=False)
         self._bar.refresh()
 
