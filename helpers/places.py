@@ -10,3 +10,6 @@ SAMPLE = DATA / "sample"
 MODELS = DATA / "models"
 DOWNLOADS = DATA / "downloads"
 CACHE = DATA / "cache"
+
+# An environment variable: the file in which a training says what it is at, for whoever runs the notebook.
+STATUS = "COURSE_STATUS"
