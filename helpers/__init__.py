@@ -5,7 +5,7 @@ rooms above it:
 
 - ``errors``, ``places``: the course's one error; its folders.
 - ``files``, ``threads``: whole files, and a cache; work on many photographs at once.
-- ``backend``, ``lab``: Keras, loaded quietly; colors.
+- ``installed``, ``backend``, ``lab``: what has to be installed; Keras, loaded quietly; colors.
 - ``photographs``: from any source to one array with a fixed split. In it:
   ``archives``, ``decode``, ``sources``, ``transfer``, ``unsplash``, ``download``, ``hygiene``, ``prepare``,
   ``collection``.
@@ -19,6 +19,7 @@ rooms above it:
 - ``training``: the callbacks of a training, by the clock or by the step.
 - ``provenance``, ``records``, ``recorded``: how a network came about; its record; those that come with
   the course.
-- ``runner``: the lessons, run one after the other. In it: ``execute``, ``pages``, ``run``.
+- ``runner``: the lessons, run one after the other. In it: ``plan``, ``progress``, ``execute``, ``pages``,
+  ``run``.
 - ``__main__``: the command line.
 """

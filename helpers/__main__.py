@@ -2,11 +2,15 @@
 
 import argparse
 import io
+import math
+import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from typing import NoReturn
 
-from helpers import places
+from helpers import installed, places
 from helpers.errors import CourseError
 from helpers.profiles import PROFILES
 
@@ -31,16 +35,31 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     try:
         return options.command(options)
-    except (CourseError, OSError) as error:
-        return _fail(error, 1)
-    except ModuleNotFoundError as error:
-        return _fail(f"{error.name} is not installed: python -m pip install -r requirements.txt", 1)
-    except KeyboardInterrupt:
-        return _fail("interrupted; what had been written is kept", 130)
+    except (CourseError, OSError, ModuleNotFoundError, KeyboardInterrupt) as error:
+        return _fail(error)
+
+
+class _RefusedError(CourseError):
+    """What was asked for cannot be done; nothing has been started."""
+
+
+@contextmanager
+def _refusing() -> Iterator[None]:
+    """Take an error for a refusal."""
+    try:
+        yield
+    except CourseError as error:
+        raise _RefusedError(error) from None
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        """Say in one line what is wrong, where argparse would repeat the usage."""
+        self.exit(2, f"error: {message}; `{self.prog} --help` says what is possible\n")
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="python -m helpers", description="Learn to color grey photographs, in six notebooks."
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
@@ -71,8 +90,8 @@ def _parser() -> argparse.ArgumentParser:
         command.add_argument("--only", nargs="+", default=[], metavar="NN", help="these lessons alone")
         command.add_argument(
             "--timeout",
-            type=float,
-            default=600,
+            type=minutes,
+            default=600.0,
             metavar="MINUTES",
             help="the longest that one cell may run; 600 minutes if not given",
         )
@@ -98,47 +117,76 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-# What only one command needs is imported by that command: the runner takes a second to load.
+def minutes(text: str) -> float:
+    """Read a number of minutes above 0."""
+    if not 0 < (number := float(text)) < math.inf:
+        raise argparse.ArgumentTypeError(f"{text} is not a number of minutes above 0")
+    return number
+
+
+# What only one command needs is imported by that command: the runner takes seconds to load.
 
 
 def _run(options: argparse.Namespace) -> int:
-    from helpers.runner import run
+    from helpers.runner.plan import find_lessons, parse_value, plan
 
     parameters = {"PROFILE": options.profile, "SEED": options.seed}
     if options.photos is not None:
         parameters["PHOTOS"] = options.photos
-    parameters |= {name: run.parse_value(value) for name, value in options.parameters}
+    parameters |= {name: parse_value(value) for name, value in options.parameters}
+    with _refusing():
+        planned = plan(find_lessons(places.NOTEBOOKS, options.only), parameters, options.out)
+        installed.check_backend()
+    from helpers.runner import run
+
+    done: list[Path] = []
     try:
-        lessons = run.find_lessons(places.NOTEBOOKS, options.only)
-        planned = run.plan(lessons, parameters, options.out)
-    except CourseError as error:
-        return _fail(error, 2)
-    run.run(planned, options.timeout)
+        run.run(planned, options.timeout, done)
+    except (CourseError, OSError, KeyboardInterrupt) as error:
+        return _fail(error, _again("run", options, [path for path in planned.lessons if path not in done]))
     return 0
 
 
 def _refresh(options: argparse.Namespace) -> int:
+    from helpers import profiles
+    from helpers.runner.plan import check_networks, find_lessons
+
+    with _refusing():
+        lessons = find_lessons(places.NOTEBOOKS, options.only)
+        check_networks(lessons, profiles.folder("tiny"))
+        installed.check_backend()
     from helpers.runner import run
 
+    done: list[Path] = []
     try:
-        lessons = run.find_lessons(places.NOTEBOOKS, options.only)
-    except CourseError as error:
-        return _fail(error, 2)
-    run.refresh(lessons, options.timeout)
+        run.refresh(lessons, options.timeout, done)
+    except (CourseError, OSError, KeyboardInterrupt) as error:
+        return _fail(error, _again("refresh", options, [path for path in lessons if path not in done]))
     return 0
 
 
 def _fetch(options: argparse.Namespace) -> int:
+    from helpers.photographs import sources
     from helpers.photographs.download import fetch
+    from helpers.runner.plan import check_folder
 
+    with _refusing():
+        sources.source_named(options.name)
+        if options.to is not None:
+            check_folder(options.to)
     print(fetch(options.name, options.to))
     return 0
 
 
 def _keep(options: argparse.Namespace) -> int:
+    models = options.run / "models"
+    if not models.is_dir():
+        raise _RefusedError(f"{models} is not a folder of networks: run lessons 3 to 6 first")
     from helpers import recorded
 
-    for path in recorded.keep(options.run / "models"):
+    with _refusing():
+        kept = recorded.keep(models)
+    for path in kept:
         print(path.relative_to(places.ROOT))
     return 0
 
@@ -153,8 +201,31 @@ def _sources(options: argparse.Namespace) -> int:
     return 0
 
 
-def _fail(message: object, code: int) -> int:
+def _again(command: str, options: argparse.Namespace, lessons: Sequence[Path]) -> str:
+    """Write the command that does what is left to do."""
+    words = [installed.PYTHON, "-m", "helpers", command, "--only", *(path.stem[:2] for path in lessons)]
+    defaults = _parser().parse_args([command])
+    for name in ("profile", "photos", "out", "seed", "timeout"):
+        value = getattr(options, name, None)
+        if value != getattr(defaults, name, None):
+            words += [f"--{name}", f"{value:g}" if name == "timeout" else str(value)]
+    for pair in getattr(options, "parameters", ()):
+        words += ["-p", *pair]
+    return shlex.join(words)
+
+
+def _fail(error: BaseException, again: str = "") -> int:
+    """Say what went wrong, and how to go on, in a line each; return the exit code."""
+    code, message = 1, str(error)
+    if isinstance(error, _RefusedError):
+        code = 2
+    elif isinstance(error, KeyboardInterrupt):
+        code, message = 130, "interrupted; what had been written is kept"
+    elif isinstance(error, ModuleNotFoundError):
+        code, message = 2, installed.advice(error.name)
     print(f"error: {message}", file=sys.stderr)
+    if again:
+        print(f"to go on: {again}", file=sys.stderr)
     return code
 
 

@@ -17,6 +17,8 @@ from contextlib import contextmanager
 
 import psutil
 
+from helpers import installed
+
 os.environ.setdefault("KERAS_BACKEND", "tensorflow")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
@@ -46,6 +48,7 @@ def quiet_descriptor(descriptor: int = 2) -> Iterator[None]:
             os.close(saved)
 
 
+installed.check_backend()
 with quiet_descriptor():
     import keras
 

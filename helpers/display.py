@@ -9,6 +9,8 @@ reader, with what was measured.
 import html
 import io
 import re
+import time
+from base64 import b64encode
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import ipywidgets
@@ -65,7 +67,8 @@ def show(figure: Figure, alt: str, credits: Sequence[str] = ()) -> None:
     data, kind = _encode(figure)
     # The page gives it to who does not see the picture, without the signs of Markdown.
     plain = re.sub(r"\\(.)|[*_`]", r"\1", alt)
-    display(Image(data, format=kind, alt=plain), Markdown(f"**Figure.** {alt}"))
+    display(Image(data, format=kind), metadata={f"image/{kind}": {"alt": plain}})
+    display(Markdown(f"**Figure.** {alt}"))
     if credits:
         items = "".join(f"<li>{_linked(credit)}</li>" for credit in credits)
         folded = f"<details><summary>Whose photographs these are</summary><ul>{items}</ul></details>"
@@ -73,10 +76,11 @@ def show(figure: Figure, alt: str, credits: Sequence[str] = ()) -> None:
 
 
 def play(draw: Callable[..., Figure], **controls: ipywidgets.ValueWidget) -> None:
-    """Show controls, and a picture that follows them.
+    """Show controls, and beside them a picture that follows them.
 
-    A page on the web has no kernel behind it and shows only a line of text in
-    place of the controls. Put a still picture beside them with `show`.
+    While a slider is dragged, the picture follows if it can be drawn in a tenth
+    of a second. A page on the web has no kernel behind it and shows only a line
+    of text in place of the controls. Put a still picture beside them with `show`.
 
     Parameters
     ----------
@@ -85,20 +89,38 @@ def play(draw: Callable[..., Figure], **controls: ipywidgets.ValueWidget) -> Non
     **controls : ipywidgets.ValueWidget
         Sliders or menus, by the name of the argument that they set.
     """
-    # At its own size: stretched over the page it would push the controls off the screen.
-    picture = ipywidgets.Image(layout={"align_self": "flex-start", "max_width": "100%"})
+    # An image widget has no alternative text.
+    picture = ipywidgets.HTML(layout={"min_width": "min(400px, 100%)", "max_width": "100%", "margin": "0"})
+    seconds = []
 
     def redraw(_change: object = None) -> None:
-        picture.value, picture.format = _encode(
-            draw(**{name: control.value for name, control in controls.items()})
+        started = time.perf_counter()
+        values = {name: control.value for name, control in controls.items()}
+        figure, drawn = draw(**values), io.BytesIO()
+        # As wide as its place at least: a small picture that is stretched is a blurred one. It is
+        # not stored, so it may be large, and quick.
+        dpi = max(matplotlib.rcParams["savefig.dpi"], 420 / figure.get_figwidth())
+        figure.savefig(drawn, format="png", dpi=dpi, pil_kwargs={"compress_level": 1})
+        pyplot.close(figure)
+        alt = "The picture at " + ", ".join(f"{name} {value}" for name, value in values.items())
+        picture.value = (
+            f'<img alt="{html.escape(alt)}" decoding="sync" style="width: 100%" '
+            f'src="data:image/png;base64,{b64encode(drawn.getvalue()).decode()}">'
         )
+        # The quickest time counts: a machine that was busy once is not a slow one.
+        seconds.append(time.perf_counter() - started)
+        for control in controls.values():
+            control.continuous_update = min(seconds) < 0.1
 
     for name, control in controls.items():
         control.description = name
-        control.continuous_update = False
+        control.style.description_width = f"{max(map(len, controls))}ch"
+        control.layout.width = "auto"
         control.observe(redraw, "value")
     redraw()
-    box = ipywidgets.VBox([*controls.values(), picture])
+    beside = ipywidgets.VBox([*controls.values()], layout={"width": "380px", "max_width": "100%"})
+    # Where both do not fit side by side, the picture goes below the controls.
+    box = ipywidgets.HBox([beside, picture], layout={"flex_flow": "row wrap"})
     view = {"version_major": 2, "version_minor": 0, "model_id": box.model_id}
     hint = f"Controls ({', '.join(controls)}): run this cell in JupyterLab to move them."
     display({"text/plain": hint, "application/vnd.jupyter.widget-view+json": view}, raw=True)
@@ -212,9 +234,10 @@ def table(rows: Mapping[str, Mapping[str, str]], caption: str) -> None:
     columns = list(next(iter(rows.values())))
     if any(list(cells) != columns for cells in rows.values()):
         raise CourseError("all rows of a table need the same columns")
-    head = "".join(f"<th>{html.escape(column)}</th>" for column in ["", *columns])
+    # The corner heads nothing, so it is no header.
+    head = "<td></td>" + "".join(f'<th scope="col">{html.escape(column)}</th>' for column in columns)
     body = "".join(
-        f'<tr><th style="text-align:left">{html.escape(name)}</th>'
+        f'<tr><th scope="row" style="text-align:left">{html.escape(name)}</th>'
         + "".join(_cell(text) for text in cells.values())
         + "</tr>"
         for name, cells in rows.items()

@@ -19,6 +19,7 @@ from helpers.lab import denormalize, lab_to_rgb, normalize, rgb_to_lab
 from helpers.pairs import Pair
 from helpers.photographs import Photographs
 from helpers.places import MODELS
+from helpers.profiles import backbone_named
 
 # Whoever changes what `embed` gives for the same network and photographs (here, or in `helpers.lab`) raises
 # this: embeddings that an earlier version computed are then computed anew.
@@ -74,17 +75,7 @@ def load_backbone(name: str) -> Backbone:
     """
     if name == "classifier":
         return classifier_backbone(keras.saving.load_model(MODELS / "classifier.keras", compile=False))
-    builders = {
-        key.lower(): getattr(keras.applications, key)
-        for key in dir(keras.applications)
-        if key[0].isupper() and callable(getattr(keras.applications, key))
-    }
-    builder = builders.get(name.lower().replace("_", ""))
-    if builder is None:
-        raise CourseError(
-            f"there is no backbone {name!r}; take classifier or a network of keras.applications, "
-            "for example inception_resnet_v2"
-        )
+    builder = getattr(keras.applications, backbone_named(name))
     try:
         network = builder(weights="imagenet", classifier_activation=None)
     except Exception as error:

@@ -11,3 +11,6 @@ MODELS = DATA / "models"
 DOWNLOADS = DATA / "downloads"
 CACHE = DATA / "cache"
 IMAGENET_CLASSES = DATA / "imagenet_classes.txt"
+
+# An environment variable: the file in which a training says what it is at, for whoever runs the notebook.
+STATUS = "COURSE_STATUS"

@@ -6,6 +6,7 @@ through `begin`, which its setup cell calls.
 """
 
 import dataclasses
+import math
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -117,6 +118,20 @@ TABLE = {
     "colorizer_batch": (8, 16),
     "encoder_learns": (False, True),
 }
+# What lesson 4 can read an embedding of: its own classifier, and the networks of `keras.applications`,
+# written out here because Keras takes seconds to load.
+BACKBONES = (
+    "classifier",
+    *("ConvNeXtBase", "ConvNeXtLarge", "ConvNeXtSmall", "ConvNeXtTiny", "ConvNeXtXLarge"),
+    *("DenseNet121", "DenseNet169", "DenseNet201"),
+    *(f"EfficientNetB{number}" for number in range(8)),
+    *("EfficientNetV2B0", "EfficientNetV2B1", "EfficientNetV2B2", "EfficientNetV2B3"),
+    *("EfficientNetV2L", "EfficientNetV2M", "EfficientNetV2S"),
+    *("InceptionResNetV2", "InceptionV3"),
+    *("MobileNet", "MobileNetV2", "MobileNetV3Large", "MobileNetV3Small", "NASNetLarge", "NASNetMobile"),
+    *("ResNet50", "ResNet50V2", "ResNet101", "ResNet101V2", "ResNet152", "ResNet152V2"),
+    *("VGG16", "VGG19", "Xception"),
+)
 PROFILES = {
     name: Profile(**{setting: values[place] for setting, values in TABLE.items()})
     for place, name in enumerate(NAMES)
@@ -176,6 +191,78 @@ def check(name: object, seed: object) -> None:
         raise CourseError(f"SEED is {seed!r}; it must be a whole number from 0 to 2**32 - 1")
 
 
+def check_override(name: str, setting: str, value: object, called: str | None = None) -> object:
+    """Refuse a value that cannot replace a profile's own.
+
+    Parameters
+    ----------
+    name : str
+        The profile's name, a key of `PROFILES`.
+    setting : str
+        Which of its settings to replace.
+    value : object
+        What was given for it; `None` leaves the profile's own.
+    called : str, optional
+        What whoever gave it calls the setting, if not by its name.
+
+    Returns
+    -------
+    object
+        The value; a whole number as a float where the setting is one.
+
+    Raises
+    ------
+    CourseError
+        If the profile has no such setting, or if the value is not of its kind or names no backbone.
+    """
+    known = sorted(field.name for field in dataclasses.fields(Profile))
+    if setting not in known:
+        raise CourseError(f"{setting}: not a setting; the settings are {', '.join(known)}")
+    if value is None:
+        return None
+    expected = type(getattr(PROFILES[name], setting))
+    if expected is float and type(value) is int:
+        value = float(value)
+    if type(value) is not expected or (expected in (int, float) and not 0 < value < math.inf):
+        kind = {
+            str: "text",
+            int: "a whole number above 0",
+            float: "a number above 0",
+            tuple: "a tuple of names",
+        }[expected]
+        raise CourseError(f"{called or setting} is {value!r}; it must be {kind}")
+    if setting == "backbone":
+        backbone_named(value, called or setting)
+    return value
+
+
+def backbone_named(name: str, called: str = "the backbone") -> str:
+    """Find a backbone by its name, in any case, with or without underscores.
+
+    Parameters
+    ----------
+    name : str
+        Such as ``inception_resnet_v2``.
+    called : str
+        What whoever gave it calls the setting.
+
+    Returns
+    -------
+    str
+        Its name as `BACKBONES` has it.
+
+    Raises
+    ------
+    CourseError
+        If there is none of that name; the message lists those that there are.
+    """
+    plain = name.lower().replace("_", "")
+    for known in BACKBONES:
+        if known.lower() == plain:
+            return known
+    raise CourseError(f"{called} is {name!r}; it must be one of {', '.join(BACKBONES)}")
+
+
 def folder(name: str, photos: str | None = None) -> Path:
     """Name the folder that a run writes to, unless it is told another.
 
@@ -232,22 +319,8 @@ def begin(name: str, seed: int, out: str | None = None, **overrides: object) -> 
     from helpers.display import relax_claims
 
     check(name, seed)
-    known = {field.name for field in dataclasses.fields(Profile)}
-    if unknown := sorted(set(overrides) - known):
-        raise CourseError(f"{', '.join(unknown)}: not a setting; the settings are {', '.join(sorted(known))}")
-    given = {key: value for key, value in overrides.items() if value is not None}
-    for key, value in list(given.items()):
-        expected = type(getattr(PROFILES[name], key))
-        if expected is float and type(value) is int:
-            value = given[key] = float(value)
-        if type(value) is not expected or (expected in (int, float) and value <= 0):
-            kind = {
-                str: "text",
-                int: "a whole number above 0",
-                float: "a number above 0",
-                tuple: "a tuple of names",
-            }[expected]
-            raise CourseError(f"{key} is {value!r}; it must be {kind}")
+    checked = {key: check_override(name, key, value) for key, value in overrides.items()}
+    given = {key: value for key, value in checked.items() if value is not None}
     settings = dataclasses.asdict(PROFILES[name]) | given
     relax_claims("the course's own settings" if name != "tiny" or given else None)
     set_seed(seed)

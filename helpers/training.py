@@ -13,14 +13,44 @@ Keras' own `History` goes on where the call of `fit` before it ended.
 
 import json
 import math
+import os
 import time
 from pathlib import Path
 
 from helpers import files
 from helpers.backend import keras
 from helpers.batches import Batches
+from helpers.places import STATUS
 
 ops = keras.ops
+
+
+class _Line:
+    """A line below a cell in JupyterLab for as long as a training runs; it leaves nothing in the notebook.
+
+    What else the cell has shown before the training goes with it, as a front end clears all or nothing.
+    """
+
+    def __init__(self):
+        self._shown = None
+
+    def say(self, text: str) -> None:
+        """Show a text, at most one a second; an empty one takes the line away."""
+        from IPython import get_ipython
+        from IPython.display import clear_output, display
+
+        if get_ipython() is None:  # a program that a notebook has started
+            return
+        if not text:
+            if self._shown is not None:
+                clear_output()
+            self._shown = None
+        elif self._shown is None:
+            self._at = time.perf_counter()
+            self._shown = display({"text/plain": text}, raw=True, display_id=True)
+        elif time.perf_counter() - self._at >= 1:
+            self._at = time.perf_counter()
+            self._shown.update({"text/plain": text}, raw=True)
 
 
 class Clock(keras.callbacks.Callback):
@@ -40,6 +70,7 @@ class Clock(keras.callbacks.Callback):
         self.limit = minutes
         self.share = 1.0
         self._seconds = 0.0
+        self._line = _Line()
 
     @property
     def minutes(self) -> float:
@@ -58,6 +89,24 @@ class Clock(keras.callbacks.Callback):
     def on_train_begin(self, logs=None):
         """Go on from where the last call of `fit` ended."""
         self._began = time.perf_counter() - self._seconds
+
+    def on_epoch_begin(self, epoch, logs=None):
+        """Say which epoch begins, to whoever runs or reads the notebook."""
+        self._say(f"epoch {epoch + 1} of {self.params['epochs']}")
+
+    def on_train_end(self, logs=None):
+        """Say no more."""
+        self._say("")
+
+    def _say(self, text: str) -> None:
+        if self.limit and text:  # the minutes end it, not the number of epochs
+            text = f"{text.partition(' of')[0]}, {self.minutes:.0f} of {self.limit:g} min"
+        if STATUS in os.environ:
+            Path(os.environ[STATUS]).write_text(text, "utf-8")
+        # Jupyter's server names the notebook to its kernels. Whatever else runs notebooks, as nbval
+        # does, may take no notice of an output that is cleared, and find one too many.
+        elif "JPY_SESSION_NAME" in os.environ:
+            self._line.say(text)
 
     def on_train_batch_end(self, batch, logs=None):
         """End this call when its share has passed."""

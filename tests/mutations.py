@@ -173,6 +173,42 @@ MUTATIONS = (
         "Image(data, format=kind)",
         ("tests/test_display.py",),
     ),
+    # A run's progress, and what it refuses
+    Mutation(
+        "the bar stands still within a cell",
+        "helpers/runner/progress.py",
+        "            self._thread.start()\n",
+        "",
+        ("tests/test_progress.py",),
+    ),
+    Mutation(
+        "the kernel is not told where to say its epoch",
+        "helpers/runner/execute.py",
+        "os.environ | {STATUS: str(kind.status)}",
+        "dict(os.environ)",
+        ("tests/test_progress.py",),
+    ),
+    Mutation(
+        "an unknown backbone is found out in lesson 4",
+        "helpers/profiles.py",
+        "        backbone_named(value, called or setting)\n",
+        "        pass\n",
+        ("tests/test_run.py",),
+    ),
+    Mutation(
+        "the course's own error is a page of traceback",
+        "helpers/errors.py",
+        "_render_traceback_",
+        "_render",
+        ("tests/test_run.py",),
+    ),
+    Mutation(
+        "learning by heart shows no epochs",
+        "notebooks/03_baseline_cnn.ipynb",
+        "callbacks=[clock], ",
+        "callbacks=[], ",
+        ("tests/test_clock_display.py",),
+    ),
     # Lessons
     Mutation(
         "the factor is fitted on the test photographs",

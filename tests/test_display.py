@@ -1,5 +1,8 @@
 """What a lesson shows: a text that never changes for nbval, and the measured values for the reader."""
 
+import io
+import re
+from base64 import b64decode
 from types import SimpleNamespace
 
 import ipywidgets
@@ -7,6 +10,7 @@ import numpy as np
 import pytest
 from IPython.core.formatters import DisplayFormatter
 from matplotlib import pyplot
+from PIL import Image
 from skimage import data
 
 from helpers import display, metrics
@@ -212,12 +216,37 @@ def test_the_picture_follows_the_controls_and_a_page_without_them_says_so(output
     view = bundle["application/vnd.jupyter.widget-view+json"]["model_id"]
     picture = ipywidgets.widgets.widget._instances[view].children[-1]
     before = picture.value
+    assert 'alt="The picture at height 1, shape line"' in before
+    drawn_as = re.search('src="data:image/png;base64,([^"]*)"', before)[1]
+    assert Image.open(io.BytesIO(b64decode(drawn_as))).width >= 400
 
     height.value = 7
+    assert 'alt="The picture at height 7, shape line"' in picture.value
     assert drawn == [(1, "line"), (7, "line")]
     assert picture.value != before
     assert height.description == "height"
     assert not pyplot.get_fignums()
+
+
+@pytest.mark.parametrize(("seconds", "follows"), [([0.05], True), ([0.2], False), ([0.2, 0.05, 0.2], True)])
+def test_a_picture_follows_while_a_slider_is_dragged_if_it_can_be_drawn_at_once(
+    seconds, follows, outputs, monkeypatch
+):
+    ticks = iter([tick for each in seconds for tick in (0, each)])
+    monkeypatch.setattr(display, "time", SimpleNamespace(perf_counter=lambda: next(ticks)))
+    height = ipywidgets.IntSlider(0, 0, 9, continuous_update=not follows)
+    display.play(lambda height: line(0, height), height=height)
+    for value in range(1, len(seconds)):
+        height.value = value
+    assert height.continuous_update == follows
+
+
+def test_a_table_names_its_rows_and_columns_to_who_hears_it(outputs):
+    display.table({"baseline": {"PSNR": "24.1"}}, "Scores.")
+    shown = outputs[0][0]["text/html"]
+    assert "<th>" not in shown
+    assert '<th scope="col">PSNR</th>' in shown
+    assert re.search(r'<th scope="row"[^>]*>baseline</th>', shown)
 
 
 # Credits ---------------------------------------------------------------------------------------------

@@ -14,6 +14,7 @@ from helpers.embeddings import Backbone, embed, grey_input, load_backbone
 from helpers.errors import CourseError
 from helpers.lab import normalize, rgb_to_lab
 from helpers.photographs import load
+from helpers.profiles import BACKBONES
 
 inception = keras.applications.inception_resnet_v2
 
@@ -267,9 +268,16 @@ def test_any_network_of_keras_applications_will_do(random_weights, few, name, bu
 
 
 def test_a_backbone_that_does_not_exist_is_named_in_one_line():
-    with pytest.raises(CourseError, match=r"no backbone 'inception_v9'; take classifier or") as error:
+    with pytest.raises(CourseError, match=r"is 'inception_v9'; it must be one of classifier, ") as error:
         load_backbone("inception_v9")
     assert len(str(error.value).splitlines()) == 1
+
+
+def test_the_backbones_are_all_that_keras_has():
+    networks = (
+        name for name, found in vars(keras.applications).items() if name[0].isupper() and callable(found)
+    )
+    assert sorted(BACKBONES) == sorted(["classifier", *networks])
 
 
 @pytest.mark.parametrize("reason", ["URL fetch failure\non the second line", ""])

@@ -16,6 +16,7 @@ import pytest
 from helpers.errors import CourseError
 from helpers.places import NOTEBOOKS, ROOT
 from helpers.runner import run
+from helpers.runner.plan import find_lessons
 
 OFFLINE = str(ROOT / "tests" / "offline")
 SEED = 1  # the committed notebooks have 0
@@ -64,7 +65,7 @@ ON = {
 
 
 def test_the_course_has_its_six_lessons():
-    assert [path.stem for path in run.find_lessons(NOTEBOOKS)] == list(NAMES)
+    assert [path.stem for path in find_lessons(NOTEBOOKS)] == list(NAMES)
     assert list(ON) == list(NAMES)
     assert set(ON.values()) == set(MACHINES)
 

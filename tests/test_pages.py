@@ -2,12 +2,14 @@
 
 import re
 from html.parser import HTMLParser
+from itertools import pairwise
 
 import nbformat
 import pytest
 from conftest import write_lesson
 
-from helpers.runner import pages
+from helpers.places import NOTEBOOKS
+from helpers.runner import pages, run
 
 
 class Reader(HTMLParser):
@@ -128,3 +130,10 @@ def test_a_wide_table_scrolls_by_itself(run_folder):
 def test_an_empty_folder_gets_no_index(tmp_path):
     assert pages.write_index(tmp_path) is None
     assert list(tmp_path.iterdir()) == []
+
+
+def test_each_lesson_leads_to_the_one_before_and_the_one_after_it():
+    lessons = run.find_lessons(NOTEBOOKS)
+    for before, after in pairwise(lessons):
+        assert f"]({after.name})" in nbformat.read(before, as_version=4).cells[-1].source
+        assert f"]({before.name})" in nbformat.read(after, as_version=4).cells[0].source

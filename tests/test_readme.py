@@ -6,7 +6,8 @@ import nbformat
 
 from helpers import recorded
 from helpers.places import NOTEBOOKS, ROOT
-from helpers.runner.run import find_lessons, gallery
+from helpers.runner.plan import find_lessons
+from helpers.runner.run import gallery
 
 README = (ROOT / "README.md").read_text("utf-8")
 

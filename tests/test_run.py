@@ -2,7 +2,9 @@
 
 import json
 import os
+import re
 import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -14,9 +16,11 @@ import pytest
 from conftest import CLEAN, PARAMETERS, write_lesson
 
 import helpers.__main__
-from helpers import places
+from helpers import installed, places
 from helpers.errors import CourseError
 from helpers.runner import execute, pages, run
+from helpers.runner.plan import find_lessons, parse_value
+from helpers.runner.plan import plan as plan_run
 
 OFFLINE = str(Path(__file__).parent / "offline")
 WIDGET = (
@@ -39,8 +43,8 @@ def main(*words):
 
 
 def plan(folder, **parameters):
-    lessons = run.find_lessons(folder)
-    return run.plan(lessons, {"PROFILE": "tiny", "SEED": 0, **parameters})
+    lessons = find_lessons(folder)
+    return plan_run(lessons, {"PROFILE": "tiny", "SEED": 0, **parameters})
 
 
 def texts(path):
@@ -51,6 +55,13 @@ def texts(path):
 
 def show(*names):
     return f"print({', '.join(names)})"
+
+
+def trains(path, *networks):
+    """Let a lesson be one that trains networks."""
+    notebook = nbformat.read(path, as_version=4)
+    notebook.cells[-1].metadata["tags"] = [f"recorded:{name}" for name in networks]
+    nbformat.write(notebook, path)
 
 
 # What a run is asked for ---------------------------------------------------------------------------
@@ -69,7 +80,7 @@ def show(*names):
 def test_lessons_are_found_by_number_and_name(only, expected, folder):
     for name in ("02_two", "01_one", "10_ten", "notes"):
         write_lesson(folder / f"{name}.ipynb") if name != "notes" else (folder / "notes.ipynb").touch()
-    assert [path.stem for path in run.find_lessons(folder, only)] == expected
+    assert [path.stem for path in find_lessons(folder, only)] == expected
 
 
 @pytest.mark.parametrize(
@@ -84,20 +95,94 @@ def test_lessons_are_found_by_number_and_name(only, expected, folder):
         (("-p", "SEED", "1.5"), ("1.5", "whole number")),
         (("-p", "PROFILE", "[1]"), ("[1]", "tiny", "full")),
         (("--out", "file"), ("file", "folder")),
+        (("--out", "file/below"), ("file", "folder")),
+        (("--photos", "file"), ("file", "archive")),
+        (("--photos", "empty"), ("empty",)),
+        (("-p", "EPOCHS", "banana"), ("EPOCHS is 'banana'", "whole number above 0")),
+        (("-p", "EPOCHS", "-5"), ("EPOCHS is -5", "whole number above 0")),
+        (("-p", "EPOCHS", "0"), ("EPOCHS is 0", "whole number above 0")),
+        (("-p", "EPOCHS", "1.5"), ("EPOCHS is 1.5", "whole number above 0")),
+        (("-p", "MINUTES", "nan"), ("MINUTES is 'nan'", "number above 0")),
+        (("-p", "MINUTES", "1e999"), ("MINUTES is inf", "number above 0")),
+        (("-p", "BACKBONE", "nosuch"), ("BACKBONE is 'nosuch'", "classifier", "InceptionResNetV2")),
+        (("-p", "BACKBONE", "3"), ("BACKBONE is 3", "text")),
+        (("--seed", "4294967296"), ("4294967296", "whole number")),
+        (("--only", "4"), ("04_four", "02, 03", "--only 02 03 04")),
+        (("--only", "4", "2"), ("04_four", "--only 02 03 04")),
         (("-p", "OUT", "3"), ("OUT", "3", "folder")),
         (("--out", "one", "-p", "OUT", "two"), ("one", "two", "not both")),
     ],
 )
 def test_a_wrong_request_is_one_line_that_lists_what_is_valid(words, names, folder, capsys):
     write_lesson(folder / "01_one.ipynb")
-    write_lesson(folder / "02_two.ipynb", parameters=PARAMETERS + "\nEPOCHS = None")
+    begin = "profiles.begin(PROFILE, SEED, OUT, gan_epochs=EPOCHS, minutes=MINUTES, backbone=BACKBONE)"
+    more = "\nEPOCHS = None  # as many\nMINUTES = None\nBACKBONE = None"
+    write_lesson(folder / "02_two.ipynb", begin, parameters=PARAMETERS + more)
+    trains(folder / "02_two.ipynb", "one")
+    trains(write_lesson(folder / "03_three.ipynb", "pass"), "two", "three")
+    write_lesson(folder / "04_four.ipynb", "for name in records.NETWORKS:\n    pass")
     Path("file").touch()
+    Path("empty").mkdir()
     assert main("run", *words) == 2
     said = capsys.readouterr()
     assert said.out == ""
     assert said.err.count("\n") == 1
     assert all(name in said.err for name in names)
     assert not Path("runs").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "names"),
+    [
+        (("run", "--timeout", "0"), ("--timeout", "0", "above 0")),
+        (("run", "--timeout", "-1"), ("--timeout", "-1", "above 0")),
+        (("refresh", "--timeout", "inf"), ("--timeout", "inf", "above 0")),
+        (("run", "--timeout", "long"), ("--timeout", "long", "minutes")),
+        (("run", "--seed", "one"), ("--seed", "one")),
+        (("rum",), ("rum", "run", "refresh")),
+        (("fetch", "roses"), ("roses", "flowers")),
+        (("fetch", "flowers", "--to", "file"), ("file is a file, not a folder",)),
+        (("fetch", "flowers", "--to", "file/below"), ("file is a file, not a folder",)),
+        (("keep", "nowhere"), ("nowhere", "run lessons 3 to 6 first")),
+        (("keep", "unfinished"), ("unfinished", "lacks", "run lessons 3 to 6 first")),
+    ],
+)
+def test_words_that_are_no_request_are_one_line(words, names, folder, capsys):
+    write_lesson(folder / "01_one.ipynb")
+    Path("file").touch()
+    Path("unfinished", "models").mkdir(parents=True)
+    try:
+        code = main(*words)
+    except SystemExit as ended:
+        code = ended.code
+    said = capsys.readouterr()
+    assert code == 2
+    assert said.out == ""
+    assert said.err.startswith("error: ")
+    assert said.err.count("\n") == 1
+    assert all(name in said.err for name in names)
+
+
+def test_networks_that_are_there_need_no_lesson_before(folder, tmp_path):
+    trains(write_lesson(folder / "01_one.ipynb", "pass"), "one")
+    shows = write_lesson(folder / "02_two.ipynb", "for name in records.NETWORKS:\n    pass")
+    settings = {"PROFILE": "tiny", "SEED": 0}
+    with pytest.raises(CourseError, match="--only 01 02"):
+        plan_run([shows], settings, tmp_path / "out")
+    (tmp_path / "out" / "models").mkdir(parents=True)
+    (tmp_path / "out" / "models" / "one.keras").touch()
+    assert list(plan_run([shows], settings, tmp_path / "out").lessons) == [shows]
+
+
+def test_every_lesson_of_the_course_says_what_its_parameters_set(folder):
+    lessons = find_lessons(Path(helpers.__file__).parents[1] / "notebooks")
+    for name, lessons_with_it in {"EPOCHS": "345", "MINUTES": "345", "BACKBONE": "46"}.items():
+        for path in lessons:
+            if str(int(path.stem[:2])) in lessons_with_it:
+                with pytest.raises(CourseError, match=f"{name} is \\(\\); it must be"):
+                    plan_run([path], {"PROFILE": "tiny", "SEED": 0, name: ()})
+    with pytest.raises(CourseError, match="--only 03 04 05 06"):
+        plan_run(lessons[-1:], {"PROFILE": "tiny", "SEED": 0, "OUT": str(folder)})
 
 
 def test_a_parameter_goes_to_the_lessons_that_have_it(folder):
@@ -111,6 +196,7 @@ def test_a_parameter_goes_to_the_lessons_that_have_it(folder):
 def test_paths_become_absolute_and_names_stay(folder, tmp_path):
     write_lesson(folder / "01_one.ipynb")
     (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "one.jpg").touch()
     (given,) = plan(folder, PHOTOS="mine", OUT="elsewhere").lessons.values()
     assert given["PHOTOS"] == str(tmp_path / "mine")
     assert given["OUT"] == str(tmp_path / "elsewhere")
@@ -138,7 +224,7 @@ def test_the_usual_folder_is_not_passed_on(folder):
     ],
 )
 def test_values_are_read_as_python_writes_them(text, value):
-    assert run.parse_value(text) == value
+    assert parse_value(text) == value
 
 
 # What a run does -----------------------------------------------------------------------------------
@@ -152,6 +238,7 @@ def test_a_run_leaves_notebooks_pages_a_summary_and_a_table(folder, tmp_path, ca
     assert main("run", *words) == 0
     out = tmp_path / "out"
     assert sorted(path.name for path in out.iterdir()) == [
+        ".seconds.json",
         "01_one.html",
         "01_one.ipynb",
         "02_two.html",
@@ -172,10 +259,11 @@ def test_a_run_leaves_notebooks_pages_a_summary_and_a_table(folder, tmp_path, ca
     *table, last = said.out.splitlines()
     assert last == f"open {Path('out', 'index.html')}"
     assert [line.split()[0] for line in table] == ["lesson", "01_one", "02_two"]
-    assert "it goes up by 1, seed 3" in table[1]
-    assert table[1].endswith(str(Path("out", "01_one.html")))
-    assert "01_one · The line" in said.err
-    assert "100%" in said.err
+    assert table[1].endswith("it goes up by 1, seed 3")
+    # No terminal: a line for each lesson.
+    one, two = said.err.splitlines()
+    assert re.fullmatch(r"01_one +\d+\.\d min  it goes up by 1, seed 3", one)
+    assert re.fullmatch(r"02_two +\d+\.\d min", two)
 
 
 def test_the_summary_keeps_lessons_that_ran_before(folder, tmp_path):
@@ -199,7 +287,7 @@ def test_the_summary_keeps_lessons_that_ran_before(folder, tmp_path):
 def test_lessons_run_in_their_folder_each_in_a_new_kernel(folder, tmp_path):
     write_lesson(folder / "01_one.ipynb", "import os\nmine = 1\nprint(os.getcwd())")
     write_lesson(folder / "02_two.ipynb", "print('mine' in globals())")
-    run.run(run.plan(run.find_lessons(folder), {"PROFILE": "tiny", "SEED": 0}, tmp_path / "out"))
+    run.run(plan_run(find_lessons(folder), {"PROFILE": "tiny", "SEED": 0}, tmp_path / "out"))
     assert texts(tmp_path / "out" / "01_one.ipynb") == f"{folder}\n"
     assert texts(tmp_path / "out" / "02_two.ipynb") == "False\n"
 
@@ -228,8 +316,11 @@ def test_a_failing_cell_stops_the_run_and_is_named(folder, tmp_path, capsys):
     write_lesson(folder / "01_one.ipynb", *CLEAN)
     write_lesson(folder / "02_two.ipynb", *FAILS)
     write_lesson(folder / "03_three.ipynb")
-    assert main("run", "--out", "out") == 1
-    last = capsys.readouterr().err.splitlines()[-1]
+    assert main("run", "--out", "out", "-p", "SEED", 1, "--timeout", 5) == 1
+    *_, last, again = capsys.readouterr().err.splitlines()
+    assert (
+        again == f"to go on: {installed.PYTHON} -m helpers run --only 02 03 --out out --timeout 5 -p SEED 1"
+    )
     for part in (
         "02_two",
         "[4]",
@@ -255,6 +346,19 @@ def test_a_failure_shows_no_stack_trace(folder, capsys):
     assert "two\n" not in said
 
 
+def test_an_error_of_the_course_is_one_line_in_the_notebook_and_names_the_lesson(folder, capsys):
+    fails = "from helpers.errors import CourseError\n\nraise CourseError('mend this')"
+    write_lesson(folder / "01_one.ipynb", fails)
+    assert main("run", "--out", "out") == 1
+    said = capsys.readouterr().err
+    assert "lesson 01_one failed in cell [3] `from helpers.errors " in said
+    assert "`: CourseError: mend this (see " in said
+    (output,) = nbformat.read(Path("out", "01_one.ipynb"), as_version=4).cells[-1].outputs
+    assert (output.ename, output.evalue) == ("CourseError", "mend this")
+    assert output.traceback == ["CourseError: mend this"]
+    assert "CourseError: mend this" in Path("out", "01_one.html").read_text("utf-8")
+
+
 def test_a_cell_that_hangs_is_stopped(folder, capsys):
     write_lesson(folder / "01_one.ipynb", "import threading\nthreading.Event().wait(60)")
     assert main("run", "--out", "out", "--timeout", 0.02) == 1
@@ -275,7 +379,7 @@ def test_a_kernel_that_cannot_start_is_named(folder, capsys, monkeypatch):
     broken = {"argv": ["/bin/false"], "display_name": "broken", "language": "python"}
     monkeypatch.setattr(execute, "get_kernel_dict", lambda: broken)
     assert main("run", "--out", "out") == 1
-    last = capsys.readouterr().err.splitlines()[-1]
+    last = capsys.readouterr().err.splitlines()[0]
     assert last.startswith("error: lesson 01_one did not start: no kernel")
 
 
@@ -307,13 +411,15 @@ def without_packages(*words):
     return subprocess.run([sys.executable, "-S", "-c", code], capture_output=True, text=True)
 
 
-@pytest.mark.parametrize("words", ["run", "refresh", "fetch sample", "sources", "keep ."])
+@pytest.mark.parametrize(
+    "words", ["run", "run --photos data/sample", "refresh", "fetch sample", "sources", "keep data"]
+)
 def test_without_the_packages_one_line_says_what_to_install(words):
     ended = without_packages(*words.split())
-    assert ended.returncode == 1
-    name, _, advice = ended.stderr.removeprefix("error: ").partition(" ")
+    assert ended.returncode == 2
+    name, _, _ = ended.stderr.removeprefix("error: ").partition(" ")
     assert name.isidentifier()
-    assert advice == "is not installed: python -m pip install -r requirements.txt\n"
+    assert ended.stderr == f"error: {installed.advice(name)}\n"
 
 
 def test_help_needs_no_package():
@@ -330,29 +436,59 @@ def test_help_says_where_a_download_goes_and_how_to_use_it(capsys):
     assert "give the printed path as PHOTOS" in said
 
 
-def test_an_interruption_ends_the_kernel_and_says_so(folder, tmp_path):
-    # The lesson itself sends to its parent what Ctrl-C sends.
-    write_lesson(
-        folder / "01_one.ipynb",
-        "import os, signal, threading\nfrom pathlib import Path",
-        "Path('pid').write_text(str(os.getpid()))\nos.kill(os.getppid(), signal.SIGINT)",
-        "threading.Event().wait(60)",
-    )
-    words = "['run', '--out', 'out', '--timeout', '1']"
-    # As in a terminal: a shell starts what runs in its background with Ctrl-C ignored.
-    code = (
-        "import signal, sys, pathlib\n"
-        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
-        "from helpers import __main__, places\n"
-        f"places.NOTEBOOKS = pathlib.Path({str(folder)!r})\n"
-        f"sys.exit(__main__.main({words}))"
-    )
-    ended = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True)
-    assert ended.returncode == 130
-    assert "interrupted" in ended.stderr.splitlines()[-1]
-    assert "Traceback" not in ended.stderr
+# Ctrl-C is ignored by what a shell starts in the background, the tests perhaps: it is set right first.
+RUN = """
+import pathlib, signal, sys
+from helpers import __main__, places
+
+signal.signal(signal.SIGINT, signal.default_int_handler)
+places.NOTEBOOKS = pathlib.Path({folder!r})
+sys.exit(__main__.main({words!r}))
+"""
+
+
+def in_a_process(folder, *words, **options):
+    code = RUN.format(folder=str(folder), words=list(words))
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True} | options
+    return subprocess.Popen([sys.executable, "-c", code], cwd=folder.parent, **pipes)
+
+
+# The lesson itself sends to its parent what Ctrl-C sends.
+@pytest.mark.parametrize("cells", [("pass", "CTRL_C\nthreading.Event().wait(600)"), ("CTRL_C",)])
+def test_an_interruption_ends_the_kernel_and_says_how_to_go_on(cells, folder, tmp_path):
+    begin = "import os, signal, threading\nfrom pathlib import Path\nPath('pid').write_text(str(os.getpid()))"
+    ctrl_c = "os.kill(os.getppid(), signal.SIGINT)"
+    write_lesson(folder / "01_one.ipynb", begin, *(cell.replace("CTRL_C", ctrl_c) for cell in cells))
+    write_lesson(folder / "02_two.ipynb")
+    process = in_a_process(folder, "run", "--out", "out")
+    _, said = process.communicate()
+    assert process.returncode == 130
+    error, again = said.splitlines()
+    assert error == "error: interrupted; what had been written is kept"
+    assert again == f"to go on: {installed.PYTHON} -m helpers run --only 01 02 --out out"
     assert not psutil.pid_exists(int((folder / "pid").read_text()))
     assert json.loads((tmp_path / "out" / "summary.json").read_text("utf-8"))["lessons"] == []
+
+
+def test_an_interruption_ends_a_kernel_that_only_starts(folder, monkeypatch):
+    write_lesson(folder / "01_one.ipynb", "print('never')")
+    started = []
+
+    class Interrupted(execute.ThisInterpreter):
+        async def start_kernel(self, **options):
+            os.kill(os.getpid(), signal.SIGINT)
+            await super().start_kernel(**options)
+            started.append(self.provisioner.process)
+
+    monkeypatch.setattr(execute, "ThisInterpreter", Interrupted)
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            run.run_lesson(folder / "01_one.ipynb", folder / "out.ipynb", {})
+        assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert started[0].poll() is not None
 
 
 def test_the_kernel_is_this_interpreter_whatever_is_installed(folder, tmp_path, monkeypatch):
@@ -499,12 +635,3 @@ def test_a_collapsed_solution_stays_inside_its_fold_on_the_page(tmp_path):
     nbformat.write(nbformat.v4.new_notebook(cells=[nbformat.v4.new_markdown_cell(solution)]), path)
     page = pages.write_page(path).read_text("utf-8")
     assert page.index("<details>") < page.index("The answer.") < page.index("</details>")
-
-
-def test_keeping_what_is_no_finished_run_is_one_line(folder, capsys):
-    assert main("keep", "nothere") == 1
-    said = capsys.readouterr()
-    assert said.out == ""
-    assert said.err.startswith("error: ")
-    assert said.err.endswith(": run lessons 3 to 6 first\n")
-    assert said.err.count("\n") == 1

@@ -2,9 +2,11 @@
 
 import logging
 import os
+import signal
 import tempfile
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import papermill
@@ -15,9 +17,10 @@ from jupyter_client.kernelspec import KernelSpec
 from nbclient.exceptions import CellTimeoutError, DeadKernelError
 from nbformat import NotebookNode
 from papermill.exceptions import PapermillExecutionError
-from tqdm import tqdm
 
 from helpers.errors import CourseError
+from helpers.places import STATUS
+from helpers.runner.progress import Progress
 
 # Whatever goes wrong is raised; papermill's log would say it a second time.
 logging.getLogger("papermill").addHandler(logging.NullHandler())
@@ -28,7 +31,7 @@ def execute(
     output: Path,
     parameters: Mapping[str, object],
     cell_minutes: float,
-    bar: tqdm | None = None,
+    progress: Progress | None = None,
 ) -> NotebookNode:
     """Execute a notebook in its own folder, in a kernel of its own.
 
@@ -42,8 +45,8 @@ def execute(
         Values for names of the lesson's `parameters` cell.
     cell_minutes : float
         The longest that one cell may run, in minutes.
-    bar : tqdm, optional
-        A bar that is told which cell runs, and moved on after each.
+    progress : Progress, optional
+        Is told which cell runs, and when it has run.
 
     Returns
     -------
@@ -54,6 +57,8 @@ def execute(
     ------
     CourseError
         If a cell fails or no kernel starts; the message names the lesson, the cell and the error.
+    KeyboardInterrupt
+        If Ctrl-C was pressed; the kernel has ended.
     """
     running = heading = None
 
@@ -61,46 +66,49 @@ def execute(
         nonlocal running, heading
         if cell.cell_type == "code":
             running = cell
-            if bar is not None:
-                bar.set_description_str(f"{lesson.stem} · {heading or _first_line(cell)}"[:60])
+            if progress is not None and not _injected(cell):
+                progress.start_cell(lesson, cell.id, heading or _first_line(cell))
         elif _first_line(cell).startswith("#"):
             heading = _first_line(cell).lstrip("# ")
 
     def executed(cell: NotebookNode, cell_index: int, execute_reply: Mapping[str, Mapping]) -> None:
-        injected = "injected-parameters" in cell.metadata.get("tags", [])
-        if bar is not None and not injected and execute_reply["content"]["status"] == "ok":
-            bar.update()
+        if progress is not None and not _injected(cell) and execute_reply["content"]["status"] == "ok":
+            progress.end_cell()
 
-    try:
-        return papermill.execute_notebook(
-            lesson,
-            output,
-            dict(parameters),
-            kernel_name="python3",
-            language="python",
-            cwd=lesson.parent,
-            progress_bar=False,
-            log_output=False,
-            execution_timeout=max(1, round(cell_minutes * 60)),
-            kernel_manager_class=ThisInterpreter,
-            extra_arguments=["--log-level=CRITICAL"],
-            on_cell_start=start,
-            on_cell_executed=executed,
-        )
-    except PapermillExecutionError as error:
-        name, message = error.ename, error.evalue
-    except CellTimeoutError:
-        name, message = "TimeoutError", f"the cell ran longer than {cell_minutes:g} minutes"
-    except DeadKernelError:
-        name, message = "DeadKernelError", "the cell's process died; it may have run out of memory"
-    except RuntimeError as error:
-        if running is not None:
-            raise
-        # The kernel's process ended before the first cell.
-        raise CourseError(
-            f"lesson {lesson.stem} did not start: no kernel runs on this Python ({error}); "
-            "install requirements.txt again"
-        ) from error
+    with _kernel() as kernel:
+        if progress is not None:
+            progress.status = kernel.status
+        try:
+            return papermill.execute_notebook(
+                lesson,
+                output,
+                dict(parameters),
+                kernel_name="python3",
+                language="python",
+                cwd=lesson.parent,
+                progress_bar=False,
+                log_output=False,
+                execution_timeout=max(1, round(cell_minutes * 60)),
+                kernel_manager_class=kernel,
+                extra_arguments=["--log-level=CRITICAL"],
+                on_cell_start=start,
+                on_cell_executed=executed,
+            )
+        except PapermillExecutionError as error:
+            name, message = error.ename, error.evalue
+        except CellTimeoutError:
+            name, message = "TimeoutError", f"the cell ran longer than {cell_minutes:g} minutes"
+        except DeadKernelError:
+            name = "DeadKernelError"
+            message = f"the cell's process died; it may have run out of memory{kernel.last_words()}"
+        except RuntimeError as error:
+            if running is not None:
+                raise
+            # The kernel's process ended before the first cell.
+            raise CourseError(
+                f"lesson {lesson.stem} did not start: no kernel runs on this Python ({error})"
+                f"{kernel.last_words()}; install requirements.txt again"
+            ) from error
     message = next((line for line in message.splitlines() if line.strip()), "")
     where = f"cell [{running.execution_count or '*'}] `{_first_line(running)}`"
     raise CourseError(f"lesson {lesson.stem} failed in {where}: {name}: {message}")
@@ -112,26 +120,101 @@ class ThisInterpreter(AsyncKernelManager):
     Any kernel named `python3` may be installed for the user, and its
     interpreter need not have the course's packages. Where the system has Unix
     sockets, they replace the loopback network, which other users can listen to.
+
+    A subclass with the attributes below is made for each kernel, as papermill takes a class.
+
+    Attributes
+    ----------
+    folder : Path
+        A folder for the kernel's sockets, and for what it writes.
+    status : Path
+        The file in which it says what it does within a cell.
+    interrupted : bool
+        Whether Ctrl-C was pressed.
+    pid : int or None
+        The kernel's process, once there is one.
     """
+
+    folder: Path
+    status: Path
+    interrupted = False
+    pid: int | None = None
 
     def __init__(self, **traits: object):
         super().__init__(**traits)
         if os.name == "posix":
-            # A short path: the system allows a socket's about 100 characters.
-            self._sockets = tempfile.TemporaryDirectory(prefix="kernel-")
             self.transport = "ipc"
-            self.connection_file = str(Path(self._sockets.name) / "kernel.json")
+            self.connection_file = str(self.folder / "kernel.json")
 
     @property
     def kernel_spec(self) -> KernelSpec:
         """The kernel that the installed ipykernel describes for this interpreter."""
         return KernelSpec(resource_dir=RESOURCES, **get_kernel_dict())
 
-    async def cleanup_resources(self, restart: bool = False) -> None:
-        """Remove the sockets as well, once the kernel has ended."""
-        await super().cleanup_resources(restart)
-        if os.name == "posix" and not restart:
-            self._sockets.cleanup()
+    async def start_kernel(self, **options: object) -> None:
+        """Start the kernel with its descriptors on a log: a library's messages are not for the terminal."""
+        kind = type(self)
+        with (self.folder / "log").open("wb") as log:
+            environment = os.environ | {STATUS: str(kind.status)}
+            await super().start_kernel(stdout=log, stderr=log, env=environment, **options)
+        kind.pid = self.provisioner.pid
+        if kind.interrupted:
+            kind.end()
+
+    @classmethod
+    def end(cls) -> None:
+        """End the kernel's process, and all that it has started, at once."""
+        with suppress(psutil.NoSuchProcess):
+            if cls.pid is not None:
+                kernel = psutil.Process(cls.pid)
+                for process in [*kernel.children(recursive=True), kernel]:
+                    with suppress(psutil.NoSuchProcess):
+                        process.kill()
+
+    @classmethod
+    def last_words(cls) -> str:
+        """Quote what a dead kernel wrote last."""
+        log = cls.folder / "log"
+        lines = log.read_text("utf-8", "replace").split("\n") if log.exists() else []
+        lines = [line.strip() for line in lines if line.strip()]
+        return f'; it last wrote "{lines[-1]}"' if lines else ""
+
+
+@contextmanager
+def _kernel() -> Iterator[type[ThisInterpreter]]:
+    """Make a kernel's class, and let Ctrl-C end the kernel rather than whatever this process is doing.
+
+    An exception that is raised wherever Ctrl-C finds this process leaves a kernel behind that is only just
+    starting, and may come in the middle of writing the notebook. A dead kernel is noticed and cleaned up.
+    """
+    # A short path: the system allows a socket's about 100 characters.
+    with tempfile.TemporaryDirectory(prefix="kernel-", ignore_cleanup_errors=True) as folder:
+
+        class Kernel(ThisInterpreter):
+            pass
+
+        Kernel.folder = Path(folder)
+        Kernel.status = Path(folder) / "status"
+
+        def end(signum: int, frame: object) -> None:
+            Kernel.interrupted = True
+            signal.signal(signal.SIGINT, signal.default_int_handler)  # for whoever presses it twice
+            Kernel.end()
+
+        # In a thread, or where Ctrl-C is ignored or has another meaning, it is left alone.
+        ours = (
+            threading.current_thread() is threading.main_thread()
+            and signal.getsignal(signal.SIGINT) is signal.default_int_handler
+        )
+        if ours:
+            signal.signal(signal.SIGINT, end)
+        try:
+            yield Kernel
+        finally:
+            if ours:
+                signal.signal(signal.SIGINT, signal.default_int_handler)
+            if Kernel.interrupted:
+                raise KeyboardInterrupt
 
 
 class PeakMemory:
@@ -170,6 +253,10 @@ class PeakMemory:
                 except psutil.Error:  # it ended meanwhile
                     continue
             self.peak_mb = max(self.peak_mb, round(total / 1e6))
+
+
+def _injected(cell: NotebookNode) -> bool:
+    return "injected-parameters" in cell.metadata.get("tags", [])
 
 
 def _first_line(cell: NotebookNode) -> str:

@@ -132,9 +132,10 @@ def _entry(path: Path) -> dict[str, object]:
 
 
 def _picture(notebook: NotebookNode) -> dict[str, str] | None:
-    """Choose the picture that stands for a lesson: its gallery if it has one, else its first photographs."""
+    """Choose the picture that stands for a lesson: its gallery, or else the one with most in it."""
+    # By its bytes, so that photographs come before curves.
     shown = [
-        ("gallery" not in cell.metadata.get("tags", ()), kind != "image/jpeg", output, kind)
+        ("gallery" in cell.metadata.get("tags", ()), len(output.data[kind]), output, kind)
         for cell in notebook.cells
         for output in cell.get("outputs", [])
         for kind in ("image/jpeg", "image/png")
@@ -142,7 +143,7 @@ def _picture(notebook: NotebookNode) -> dict[str, str] | None:
     ]
     if not shown:
         return None
-    *_, output, kind = min(shown, key=lambda each: each[:2])
+    *_, output, kind = max(shown, key=lambda each: each[:2])
     alt = output.metadata.get(kind, {}).get("alt", "A picture of this lesson.")
     return {"src": f"data:{kind};base64,{output.data[kind]}", "alt": alt}
 

@@ -20,6 +20,7 @@ import nbformat
 from helpers.errors import CourseError
 from helpers.places import NOTEBOOKS
 from helpers.runner import run
+from helpers.runner.plan import find_lessons
 
 SMALL = 2.0
 
@@ -61,7 +62,7 @@ def main() -> int:
     parser.add_argument("--only", nargs="+", default=[])
     given = parser.parse_args()
 
-    lessons, failures = run.find_lessons(NOTEBOOKS, given.only), []
+    lessons, failures = find_lessons(NOTEBOOKS, given.only), []
     values, claims = defaultdict(list), {}
     with tempfile.TemporaryDirectory() as folder:
         for seed in given.seeds:
