@@ -1,5 +1,6 @@
 """The README shows what the lessons gave, and names what is there."""
 
+import json
 import re
 
 import nbformat
@@ -61,3 +62,46 @@ def test_its_two_commands_stand_as_they_are_run():
     install = "python -m pip install -r requirements.txt && "
     assert f"    {install}python -m helpers run\n" in README
     assert f"    {install}python -m pytest\n" in README
+
+
+# Starts in a browser ---------------------------------------------------------------------------------
+
+CONTAINER = json.loads((ROOT / ".devcontainer" / "devcontainer.json").read_text("utf-8"))
+BROWSER = README.partition("## Start in a browser")[2].partition("\n## ")[0]
+PYTHON = re.search(r"choose Python (\S+)\.\n", BROWSER)[1]
+
+
+def test_a_codespace_installs_as_the_readme_does():
+    assert f"    {CONTAINER['postCreateCommand']} && python -m helpers run\n" in README
+    assert CONTAINER["image"].endswith(f"/python:{PYTHON}")
+
+
+def test_binder_installs_the_course_itself_on_the_same_python():
+    folder = ROOT / ".binder"
+    assert sorted(path.name for path in folder.iterdir()) == ["requirements.txt", "runtime.txt"]
+    option, path = (folder / "requirements.txt").read_text("utf-8").split()
+    assert option == "-r"
+    assert (folder / path).resolve() == ROOT / "requirements.txt"
+    assert (folder / "runtime.txt").read_text("utf-8") == f"python-{PYTHON}\n"
+
+
+def test_colab_gets_the_course_the_pinned_versions_and_a_command_that_exists():
+    pins = (ROOT / "requirements.txt").read_text("utf-8").splitlines()
+    folder = re.search(r"    !git clone .* (\S+)\n", BROWSER)[1]
+    installed = re.search(rf"    !python -m pip install --editable {folder} (.*)\n", BROWSER)[1].split()
+    assert set(installed) <= set(pins)
+    only = re.search(rf"    !cd {folder} && python -m helpers run --only (.*)\n", BROWSER)[1].split()
+    assert [lesson.name[:2] for lesson in find_lessons(NOTEBOOKS, only)] == only
+
+
+def test_no_address_in_it_is_that_of_one_owner():
+    """A fork's README leads to the fork."""
+    for place in re.findall(r"https://[^)\s]+", BROWSER):
+        assert place in {
+            "https://github.com/codespaces/badge.svg",
+            "https://github.com/codespaces/new",
+            "https://mybinder.org/badge_logo.svg",
+            "https://mybinder.org/",
+            "https://colab.research.google.com/assets/colab-badge.svg",
+            "https://colab.research.google.com/github/",
+        }
