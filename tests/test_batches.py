@@ -296,7 +296,7 @@ def test_an_epoch_of_some_batches_has_the_first_of_the_whole_one(rgb):
 
 @pytest.mark.parametrize(
     ("wrong", "message"),
-    [({"crop": 25}, "crop must be 1 to 24"), ({"crop": 0}, "crop must be"), ({"length": 0}, "length must be")],
+    [({"crop": 25}, "crop must be 1 to 24"), ({"crop": 0}, "crop must be"), ({"length": 0}, "length must")],
 )
 def test_a_wrong_crop_or_length_is_one_line(rgb, wrong, message):
     with pytest.raises(CourseError, match=message):

@@ -201,7 +201,7 @@ def test_what_was_done_is_not_done_again(tmp_path):
     go_on(tmp_path, 6)
     seen = []
     watch = keras.callbacks.LambdaCallback(on_epoch_begin=lambda epoch, logs: seen.append(epoch))
-    network, keep = go_on(tmp_path, 6, [watch])
+    _, keep = go_on(tmp_path, 6, [watch])
     assert seen == []
     assert len(keep.curve["loss"]) == 6
     assert keep.minutes == json.loads((tmp_path / "curve.json").read_text())["minutes"] > 0

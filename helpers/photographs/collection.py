@@ -213,9 +213,7 @@ def _locate(source: str | Path) -> prepare.Part:
     name = str(source)
     if name in sources.SOURCES:
         embedded = sources.SOURCES[name].kind == "embedded"
-        return prepare.Part(
-            name, download.fetch(name), sources.skimage_photographs() if embedded else {}
-        )
+        return prepare.Part(name, download.fetch(name), sources.skimage_photographs() if embedded else {})
     path = Path(source).expanduser()
     if not path.exists():
         known = ", ".join(sources.SOURCES)

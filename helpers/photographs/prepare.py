@@ -252,9 +252,7 @@ def _copy_rows(source: Path, target: Path, order: list[int], size: int) -> None:
             array.write(decoded.read(length))
 
 
-def _splits(
-    names: list[str], checksums: list[str], listed: dict[str, str], learn_only: bool
-) -> list[str]:
+def _splits(names: list[str], checksums: list[str], listed: dict[str, str], learn_only: bool) -> list[str]:
     folders = {name.split("/")[0] for name in names if "/" in name}
     if "train" in folders and folders & hygiene.HELD_OUT:
         splits = hygiene.split_by_folder(names, checksums)
