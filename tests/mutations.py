@@ -177,8 +177,8 @@ MUTATIONS = (
     Mutation(
         "the bar stands still within a cell",
         "helpers/runner/progress.py",
-        "            self._thread.start()\n",
-        "",
+        "self._end.wait(TICK)",
+        "self._end.wait(600)",
         ("tests/test_progress.py",),
     ),
     Mutation(
