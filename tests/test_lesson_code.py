@@ -13,7 +13,7 @@ import nbformat
 import numpy as np
 import pytest
 
-from helpers import profiles
+from helpers import ab_bins, efficientnet, profiles
 from helpers.backend import keras
 from helpers.lab import denormalize, lab_to_rgb, normalize, rgb_to_lab
 from helpers.places import NOTEBOOKS
@@ -413,3 +413,93 @@ def test_the_other_backends_agree_on_which_loss_moves_what(backend):
     )
     assert ended.returncode == 0, ended.stdout + ended.stderr
     assert "3 passed" in ended.stdout
+
+
+# Lesson 5: the colorizer -----------------------------------------------------------------------------
+
+COLORIZER = "quarter soft_labels convolve build_colorizer distance rebalanced_cross_entropy"
+
+
+@pytest.fixture(scope="module")
+def colorizer_code():
+    bins = ab_bins.centers()
+    return lesson_code("05_dcgan", COLORIZER, bins=bins, rarity=np.ones(len(bins), "float32"))
+
+
+@pytest.fixture(scope="module")
+def colorizer(colorizer_code):
+    return colorizer_code["build_colorizer"](efficientnet.encoder())
+
+
+def test_a_soft_label_is_a_distribution_around_the_color(colorizer_code):
+    ab = np.array([[20.0, -30.0], [3.0, 58.0], [-44.0, 12.0]], "float32")
+    labels = ops.convert_to_numpy(colorizer_code["soft_labels"](ab / 128))
+    np.testing.assert_allclose(labels.sum(-1), 1, atol=1e-5)
+    np.testing.assert_allclose(labels @ ab_bins.centers(), ab, atol=1.0)
+    nearest = ab_bins.centers()[labels.argmax(-1)]
+    np.testing.assert_array_equal(nearest, np.rint(ab / 10) * 10)
+    spread = np.sqrt((labels * ((ab_bins.centers() - ab[:, None]) ** 2).sum(-1)).sum(-1) / 2)
+    np.testing.assert_allclose(spread[0], 5, atol=0.3)
+
+
+def test_the_colorizer_gives_two_maps_at_a_quarter_of_any_size(colorizer):
+    for height, width in ((64, 64), (96, 32)):
+        ab, logits = colorizer(noise(1, height, width, 1), training=False)
+        assert tuple(ab.shape) == (1, height // 4, width // 4, 2)
+        assert tuple(logits.shape) == (1, height // 4, width // 4, len(ab_bins.centers()))
+
+
+def test_the_colorizer_sees_grey_as_its_encoder_was_taught_to(colorizer):
+    """Three equal channels, less ImageNet's mean, over its deviation: as `preprocess` has it."""
+    L = noise(1, 64, 64, 1)
+    given = keras.Model(colorizer.input, colorizer.get_layer("grey").output)
+    expected = efficientnet.preprocess(np.repeat(255 * L, 3, axis=-1))
+    np.testing.assert_allclose(ops.convert_to_numpy(given(L)), expected, atol=1e-4)
+
+
+def test_each_head_learns_from_its_own_loss(colorizer_code):
+    """A perfect head costs nothing more: L1 is 0, and the cross-entropy is that of the labels themselves."""
+    ab = np.broadcast_to(np.array([40.0, 20.0], "float32") / 128, (1, 8, 8, 2))
+    quarter = np.broadcast_to(ab[:, :2, :2], (1, 2, 2, 2))
+    assert float(colorizer_code["distance"](ab, quarter)) == pytest.approx(0, abs=1e-7)
+    assert float(colorizer_code["distance"](ab, quarter + 0.1)) == pytest.approx(0.1, abs=1e-6)
+    labels = ops.convert_to_numpy(colorizer_code["soft_labels"](quarter))
+    cross_entropy = colorizer_code["rebalanced_cross_entropy"]
+    perfect = float(cross_entropy(ab, np.log(np.maximum(labels, 1e-30))))
+    assert perfect == pytest.approx(-(labels * np.log(np.maximum(labels, 1e-30))).sum(-1).mean(), rel=1e-4)
+    assert float(cross_entropy(ab, np.zeros_like(labels))) == pytest.approx(
+        np.log(len(ab_bins.centers())), rel=1e-4
+    )
+
+
+def test_a_rare_color_counts_as_much_as_it_is_rare():
+    bins = ab_bins.centers()
+    rarity = np.ones(len(bins), "float32")
+    rarity[(bins == (40, 20)).all(1)] = 3
+    code = lesson_code("05_dcgan", COLORIZER, bins=bins, rarity=rarity)
+    plain = lesson_code("05_dcgan", COLORIZER, bins=bins, rarity=np.ones_like(rarity))
+    ab = np.broadcast_to(np.array([40.0, 20.0], "float32") / 128, (1, 4, 4, 2))
+    logits = noise(1, 1, 1, len(bins))
+    share = ops.convert_to_numpy(code["soft_labels"](ab[:, :1, :1]))[0, 0, 0][rarity == 3].item()
+    ratio = float(code["rebalanced_cross_entropy"](ab, logits)) / float(
+        plain["rebalanced_cross_entropy"](ab, logits)
+    )
+    assert ratio == pytest.approx(1 + 2 * share, rel=1e-4)
+
+
+def test_the_colorizer_learns_from_a_step(colorizer_code):
+    keras.utils.set_random_seed(0)
+    encoder = efficientnet.encoder()
+    encoder.trainable = False
+    network = colorizer_code["build_colorizer"](encoder)
+    losses = [colorizer_code["distance"], colorizer_code["rebalanced_cross_entropy"]]
+    network.compile(keras.optimizers.AdamW(1e-3), loss=losses, loss_weights=[12.8, 0.3])
+    before = arrays(network)
+    frozen = encoder.get_weights()
+    ab = noise(2, 32, 32, 2, low=-0.5)
+    first, *_ = network.train_on_batch(noise(2, 32, 32, 1), [ab, ab])
+    for _ in range(5):
+        last, *_ = network.train_on_batch(noise(2, 32, 32, 1), [ab, ab])
+    assert moved(network, before) == len(before)
+    assert all((old == new).all() for old, new in zip(frozen, encoder.get_weights(), strict=True))
+    assert last < first

@@ -21,16 +21,24 @@ from helpers.profiles import PROFILES
 # Small enough to be built in a second, and in two sizes as in the full profile.
 SMALL = provenance.settings(
     dataclasses.replace(
-        PROFILES["full"], size=64, first_size=32, width=0.05, gan_filters=2, backbone="classifier"
+        PROFILES["full"],
+        size=64,
+        first_size=32,
+        width=0.05,
+        gan_filters=2,
+        backbone="classifier",
+        colorizer_stages=((32, 32, 1), (64, 32, 0)),
     )
 )
 LESSONS = {
     "03": {"memorize", "baseline"},
     "04": {"local_global", "local_global_ssim", "fusion"},
-    "05": {"dcgan", "dcgan_rgb"},
+    "05": {"dcgan", "dcgan_rgb", "colorizer"},
 }
 NETWORKS = set.union(*LESSONS.values())
-BY_THE_CLOCK = NETWORKS - {"memorize"}
+GANS = {"dcgan", "dcgan_rgb"}
+COLORIZER_SETTINGS = ("colorizer_stages", "colorizer_epochs", "colorizer_batch", "encoder_learns")
+BY_THE_CLOCK = NETWORKS - {"memorize", "colorizer"}
 
 
 def take(names):
@@ -78,7 +86,7 @@ CHANGES = {
         {"baseline"},
         "weights",
     ),
-    "the optimizer": ("05", ("Adam(2e-4, beta_1=0.5)", "Adam(2e-4, beta_1=0.9)"), LESSONS["05"], "optimizer"),
+    "the optimizer": ("05", ("Adam(2e-4, beta_1=0.5)", "Adam(2e-4, beta_1=0.9)"), GANS, "optimizer"),
     "the rate": ("04", ("Adam(1e-3)", "Adam(2e-3)"), LESSONS["04"], "optimizer"),
     "one network's loss": (
         "04",
@@ -89,7 +97,7 @@ CHANGES = {
     "a part of the generator's loss": (
         "05",
         ("ops.abs(truth - predicted)", "(truth - predicted) ** 2"),
-        LESSONS["05"],
+        GANS,
         "loss",
     ),
     "the target": (
@@ -119,8 +127,23 @@ CHANGES = {
         {"baseline"},
         "validation",
     ),
+    "a head's share": ("05", ("[AB_SCALE / 10, 0.3]", "[AB_SCALE / 10, 0.4]"), {"colorizer"}, "loss"),
+    "how soft a label is": ("05", ("(2 * 5.0**2)", "(2 * 6.0**2)"), {"colorizer"}, "loss"),
+    "the square that is cut out": ("05", ("crop=crop,", "crop=crop // 2,"), {"colorizer"}, "batches"),
+    "the decoder's width": (
+        "05",
+        ("widths=(192, 128, 96)", "widths=(192, 128, 64)"),
+        {"colorizer"},
+        "network",
+    ),
+    "the length of the schedule": (
+        "05",
+        ("WarmHoldCool(1e-3, steps)", "WarmHoldCool(1e-3, 2 * steps)"),
+        {"colorizer"},
+        "optimizer",
+    ),
     "the patience": ("04", ("patience=15", "patience=5"), LESSONS["04"], "callbacks"),
-    "no clock": ("05", ("[clock, CosineByClock(clock), ", "[clock, "), LESSONS["05"], "rates"),
+    "no clock": ("05", ("[clock, CosineByClock(clock), ", "[clock, "), GANS, "rates"),
     "the one photograph": (
         "03",
         ("np.argmax(photos.train", "np.argmin(photos.train"),
@@ -153,14 +176,16 @@ def test_each_network_reads_the_settings_that_concern_it_and_no_other(fresh):
             readers.setdefault(setting, set()).add(name)
     shared = {
         "size": NETWORKS,
-        **dict.fromkeys(("batch_size", "flips", "minutes", "sizes"), BY_THE_CLOCK),
+        "batch_size": BY_THE_CLOCK | {"colorizer"},
+        **dict.fromkeys(("flips", "minutes", "sizes"), BY_THE_CLOCK),
     }
-    formula = BY_THE_CLOCK - LESSONS["05"]
+    formula = BY_THE_CLOCK - GANS
     assert readers == shared | {
         "memorize_steps": {"memorize"},
         **dict.fromkeys(("width", "epochs", "contrast"), formula),
         "backbone": {"fusion"},
-        **dict.fromkeys(("gan_epochs", "gan_filters", "gan_distance"), LESSONS["05"]),
+        **dict.fromkeys(("gan_epochs", "gan_filters", "gan_distance"), GANS),
+        **{setting: {"colorizer"} for setting in COLORIZER_SETTINGS},
     }
 
 

@@ -98,6 +98,9 @@ def plan(lessons: Sequence[Path], parameters: Mapping[str, object], out: str | P
     for name in ("PHOTOS", "TRAIN_CLASSIFIER_ON"):
         if parameters.get(name) is not None:
             parameters[name] = _photographs(str(parameters[name]))
+    if parameters.get("MORE_PHOTOS") is not None:
+        several = str(parameters["MORE_PHOTOS"]).split("+")
+        parameters["MORE_PHOTOS"] = "+".join(_photographs(each) for each in several)
     named = parameters.pop("OUT", None)
     if not isinstance(named, str | None):
         raise CourseError(f"OUT is {named!r}; it must be the path of a folder")
