@@ -169,8 +169,8 @@ MUTATIONS = (
     Mutation(
         "a picture keeps no alternative text",
         "helpers/display.py",
-        "Image(data, format=kind, alt=plain)",
-        "Image(data, format=kind)",
+        'metadata={f"image/{kind}": {"alt": plain}}',
+        "metadata={}",
         ("tests/test_display.py",),
     ),
     # A run's progress, and what it refuses

@@ -9,7 +9,8 @@ import pytest
 from conftest import write_lesson
 
 from helpers.places import NOTEBOOKS
-from helpers.runner import pages, run
+from helpers.runner import pages
+from helpers.runner.plan import find_lessons
 
 
 class Reader(HTMLParser):
@@ -133,7 +134,7 @@ def test_an_empty_folder_gets_no_index(tmp_path):
 
 
 def test_each_lesson_leads_to_the_one_before_and_the_one_after_it():
-    lessons = run.find_lessons(NOTEBOOKS)
+    lessons = find_lessons(NOTEBOOKS)
     for before, after in pairwise(lessons):
         assert f"]({after.name})" in nbformat.read(before, as_version=4).cells[-1].source
         assert f"]({before.name})" in nbformat.read(after, as_version=4).cells[0].source
