@@ -134,7 +134,7 @@ def test_every_lesson_begins_with_a_profile_that_exists():
         source = "\n".join(cell.source for cell in nbformat.read(path, as_version=4).cells)
         [name] = re.findall(r'^PROFILE = "(\w+)"', source, re.MULTILINE)
         assert name in profiles.PROFILES
-        assert "profiles.begin(PROFILE, SEED, OUT" in source
+        assert re.search(r"profiles\.begin\(\s*PROFILE,\s*SEED,\s*OUT\b", source)
 
 
 @pytest.mark.parametrize(

@@ -27,7 +27,7 @@ SMALL = provenance.settings(
         width=0.05,
         gan_filters=2,
         backbone="classifier",
-        colorizer_stages=((32, 32, 1), (64, 32, 0)),
+        colorizer_stages=((64, 64, 1), (96, 64, 0)),
     )
 )
 LESSONS = {
