@@ -186,7 +186,7 @@ def inputs_of(network: keras.Model, pair: Pair, backbone: str) -> np.ndarray | l
     Parameters
     ----------
     network : keras.Model
-        With one input, L, or with two: L and an embedding, or L and hints.
+        With one input, L, or with two, L and an embedding.
     pair : Pair
         The photographs, seen at the size that the network was trained at.
     backbone : str
@@ -195,33 +195,11 @@ def inputs_of(network: keras.Model, pair: Pair, backbone: str) -> np.ndarray | l
     Returns
     -------
     ndarray or list of ndarray
-        L, (n, size, size, 1) float32 in 0..1; or a list of it and the embeddings, (n, d) float32, or
-        of it and no hints, (n, size / 4, size / 4, 3) zeros.
+        L, (n, size, size, 1) float32 in 0..1; or a list of it and the embeddings, (n, d) float32.
 
     Raises
     ------
     CourseError
         If the backbone is needed and cannot be had.
     """
-    if len(network.inputs) == 1:
-        return pair.L
-    if network.inputs[1].name == "hints":
-        return [pair.L, no_hints(pair.L)]
-    return [pair.L, embed(pair.seen, load_backbone(backbone))]
-
-
-def no_hints(L: np.ndarray) -> np.ndarray:
-    """Make the second input of a colorizer that is told nothing.
-
-    Parameters
-    ----------
-    L : (n, h, w, 1) ndarray
-        The first input.
-
-    Returns
-    -------
-    (n, h / 4, w / 4, 3) ndarray of float32
-        Zeros: a, b and where they are known.
-    """
-    n, height, width, _ = L.shape
-    return np.zeros((n, height // 4, width // 4, 3), np.float32)
+    return pair.L if len(network.inputs) == 1 else [pair.L, embed(pair.seen, load_backbone(backbone))]

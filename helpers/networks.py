@@ -88,7 +88,7 @@ def predict_ab(
     inputs : ndarray or list of ndarray
         What the network takes: L, (n, s, s, 1) float32 in 0..1, at the size
         that it was trained at; for a fusion network a list of L and the
-        embeddings, (n, d) float32; for the colorizer a list of L and the hints.
+        embeddings, (n, d) float32.
     vividness : float
         For a network that gives two maps: 0 takes ab itself, 1 the annealed mean of the distribution, and
         what is between mixes them.

@@ -204,6 +204,19 @@ def test_paths_become_absolute_and_names_stay(folder, tmp_path):
     assert given["PHOTOS"] == "flowers"
 
 
+def test_each_of_several_further_sources_is_checked(folder, tmp_path):
+    write_lesson(folder / "01_one.ipynb", parameters=PARAMETERS + "\nMORE_PHOTOS = None")
+    for name in ("mine", "c+d"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "one.jpg").touch()
+    (given,) = plan(folder, MORE_PHOTOS="mine+flowers").lessons.values()
+    assert given["MORE_PHOTOS"] == f"{tmp_path / 'mine'}+flowers"
+    (given,) = plan(folder, MORE_PHOTOS="c+d").lessons.values()
+    assert given["MORE_PHOTOS"] == str(tmp_path / "c+d")
+    with pytest.raises(CourseError, match="no photographs at 'nowhere'"):
+        plan(folder, MORE_PHOTOS="mine+nowhere")
+
+
 def test_the_usual_folder_is_not_passed_on(folder):
     write_lesson(folder / "01_one.ipynb")
     planned = plan(folder, PROFILE="full")

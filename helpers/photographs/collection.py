@@ -183,7 +183,7 @@ def load(source: str | Path = "sample", size: int = 96) -> Photographs:
     if not (isinstance(size, int | np.integer) and 8 <= size <= 1024):
         raise CourseError(f"a size of {size!r} pixels: choose a whole number from 8 to 1024")
     size = int(size)
-    parts = [_locate(each) for each in _several(source)]
+    parts = [_locate(each) for each in several(source)]
     name = "+".join(part.name for part in parts)
     try:
         fingerprints = [
@@ -202,8 +202,19 @@ def load(source: str | Path = "sample", size: int = 96) -> Photographs:
         raise CourseError(f"preparing {where} failed: {error.strerror or error}{advice}") from None
 
 
-def _several(source: str | Path) -> list[str | Path]:
-    """Take a list of sources apart; a path of one's own may hold a plus sign."""
+def several(source: str | Path) -> list[str | Path]:
+    """Take a list of sources apart.
+
+    Parameters
+    ----------
+    source : str or path
+        As for `load`.
+
+    Returns
+    -------
+    list of str or path
+        What stands between plus signs; a path that exists and holds one is a single source.
+    """
     if Path(source).expanduser().exists():
         return [source]
     return str(source).split("+")

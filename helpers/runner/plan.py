@@ -99,8 +99,10 @@ def plan(lessons: Sequence[Path], parameters: Mapping[str, object], out: str | P
         if parameters.get(name) is not None:
             parameters[name] = _photographs(str(parameters[name]))
     if parameters.get("MORE_PHOTOS") is not None:
-        several = str(parameters["MORE_PHOTOS"]).split("+")
-        parameters["MORE_PHOTOS"] = "+".join(_photographs(each) for each in several)
+        from helpers.photographs.collection import several
+
+        each = several(str(parameters["MORE_PHOTOS"]))
+        parameters["MORE_PHOTOS"] = "+".join(_photographs(source) for source in each)
     named = parameters.pop("OUT", None)
     if not isinstance(named, str | None):
         raise CourseError(f"OUT is {named!r}; it must be the path of a folder")
