@@ -1,4 +1,4 @@
-"""Keras, loaded without TensorFlow's start-up messages.
+"""Keras, loaded without TensorFlow's start-up messages, and what differs between its backends.
 
 TensorFlow's C++ code writes about missing GPU drivers straight to file
 descriptor 2, at import and again at the first operation, whatever its logging
@@ -12,8 +12,9 @@ import os
 import platform
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial, wraps
 
 import psutil
 
@@ -21,6 +22,9 @@ from helpers import installed
 
 os.environ.setdefault("KERAS_BACKEND", "tensorflow")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+# JAX compiles the drawing of random weights for each shape of them: in a quarter of a second so, in one
+# otherwise. A shape's numbers stay the same from run to run, but are others than with JAX's own setting.
+os.environ.setdefault("JAX_THREEFRY_PARTITIONABLE", "0")
 
 
 @contextmanager
@@ -57,7 +61,7 @@ with quiet_descriptor():
 # Coloring with several networks in one lesson traces as many functions, which TensorFlow takes for a mistake.
 logging.getLogger("tensorflow").setLevel(logging.ERROR)
 
-__all__ = ["device", "keras", "quiet_descriptor", "set_seed"]
+__all__ = ["accelerators", "device", "keras", "quiet_descriptor", "set_seed"]
 
 
 def set_seed(seed: int) -> None:
@@ -73,11 +77,28 @@ def set_seed(seed: int) -> None:
     Two runs with one seed agree to the last bit on one machine. Another
     machine sums in another order, so its digits drift apart as training goes on.
     """
-    keras.utils.set_random_seed(seed)
+    # Keras seeds TensorFlow too where it is installed, whatever the backend: this may be its first import.
+    with quiet_descriptor():
+        keras.utils.set_random_seed(seed)
     if keras.backend.backend() == "tensorflow":
         import tensorflow
 
         tensorflow.config.experimental.enable_op_determinism()
+
+
+def accelerators() -> list[str]:
+    """List the devices other than the processor that Keras computes on.
+
+    Returns
+    -------
+    list of str
+        As ``gpu:0``; empty if the processor does all the work.
+    """
+    if keras.backend.backend() == "torch":  # has no `keras.distribution`
+        import torch
+
+        return [f"gpu:{number}" for number in range(torch.cuda.device_count())]
+    return [name for name in keras.distribution.list_devices() if not name.lower().startswith("cpu")]
 
 
 def device() -> str:
@@ -88,16 +109,60 @@ def device() -> str:
     str
         The accelerators, or the number of processor cores that this process may use and their kind.
     """
-    if keras.backend.backend() == "torch":  # has no `keras.distribution`
-        import torch
-
-        devices = [f"gpu:{number}" for number in range(torch.cuda.device_count())]
-    else:
-        devices = keras.distribution.list_devices()
-    accelerators = [device for device in devices if not device.lower().startswith("cpu")]
-    if accelerators:
-        return ", ".join(accelerators)
+    if found := accelerators():
+        return ", ".join(found)
     process = psutil.Process()
     # Where the system can bind a process to some of its cores, only these count.
     cores = len(process.cpu_affinity()) if hasattr(process, "cpu_affinity") else psutil.cpu_count()
     return f"{cores} CPU core{'s' if cores > 1 else ''} ({platform.machine()})"
+
+
+def with_quick_gradient(conv_transpose: Callable) -> Callable:
+    """Give JAX's transposed convolution another way to its gradient, which is the same.
+
+    Convolving transposed is what a strided convolution does to gradients. JAX forgets that, and
+    asks for the kernel's gradient as for that of a convolution over an image enlarged with zeros:
+    on a processor XLA takes 19 times as long for it as for the strided convolution's.
+
+    Parameters
+    ----------
+    conv_transpose : callable
+        `jax.lax.conv_transpose`.
+
+    Returns
+    -------
+    callable
+        The same function of the same arguments, for reverse-mode differentiation.
+    """
+    import jax
+
+    @partial(jax.custom_vjp, nondiff_argnums=(0,))
+    def convolve(transposed, x, kernel):
+        return transposed(x, kernel)
+
+    def forward(transposed, x, kernel):
+        return transposed(x, kernel), (x, kernel)
+
+    def backward(transposed, kept, gradient):
+        x, kernel = kept
+
+        def to_x(kernel):
+            return jax.vjp(lambda x: transposed(x, kernel), x)[1](gradient)[0]
+
+        # <gradient, transposed(x, kernel)> is <to_x(kernel), x>: the same slope along the kernel.
+        of_x, to_kernel = jax.vjp(to_x, kernel)
+        return of_x, to_kernel(x)[0]
+
+    convolve.defvjp(forward, backward)
+
+    @wraps(conv_transpose)
+    def quick(lhs, rhs, *arguments, **options):
+        return convolve(lambda x, kernel: conv_transpose(x, kernel, *arguments, **options), lhs, rhs)
+
+    return quick
+
+
+if keras.backend.backend() == "jax" and not accelerators():
+    import jax
+
+    jax.lax.conv_transpose = with_quick_gradient(jax.lax.conv_transpose)

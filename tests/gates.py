@@ -24,7 +24,7 @@ ABSOLUTE_PATH = re.compile(
 )
 SHELL = re.compile(r"^\s*[!%]|\bpip\S*\s+install\b", re.MULTILINE)
 TENSORFLOW = re.compile(r"\btf\.|\b(?:import|from) tensorflow\b|import_module\(.tensorflow")
-SEED_LINE = re.compile(r"^(\w+ profile · seed )\d+(?= ·)", re.MULTILINE)
+SEED_LINE = re.compile(r"^(\w+ profile · seed )\d+ · Keras.*", re.MULTILINE)
 NBVAL_MARK = re.compile(r"^#\s*(?:NBVAL_\w+|PYTEST_VALIDATE_IGNORE_OUTPUT)", re.MULTILINE)
 
 
@@ -282,7 +282,7 @@ def differing(committed: Lesson, executed: Lesson):
     """Yield what nbval would turn red on, had it run a lesson as another seed or machine has.
 
     Such text depends on random or trained numbers. It belongs into what is not compared: a picture,
-    the HTML of a claim or a table. The line with which a lesson begins names the seed, and may.
+    the HTML of a claim or a table. The line with which a lesson begins may name the seed and the backend.
     """
     ran = [cell for _, cell in executed.code if "injected-parameters" not in tags(cell)]
     for (i, cell), other in zip(committed.code, ran, strict=True):

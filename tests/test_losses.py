@@ -6,7 +6,15 @@ from skimage.metrics import structural_similarity
 
 from helpers.backend import keras
 from helpers.errors import CourseError
-from helpers.losses import SCALE_WEIGHTS, WINDOW, ms_ssim, scale_weights, ssim
+from helpers.losses import (
+    SCALE_WEIGHTS,
+    WINDOW,
+    _blur_by_convolution,
+    _blur_by_products,
+    ms_ssim,
+    scale_weights,
+    ssim,
+)
 
 ops = keras.ops
 MEASURES = pytest.mark.parametrize("measure", [ssim, ms_ssim])
@@ -78,6 +86,14 @@ def waves(height, width):
 def test_every_backend_gives_the_numbers_of_tensorflow(sides, expected):
     """The numbers are those of tf.image.ssim_multiscale with the weights of `scale_weights`."""
     assert numbers(ms_ssim(*waves(*sides)))[0] == pytest.approx(expected, abs=2e-5)
+
+
+@pytest.mark.parametrize(("height", "width", "channels"), [(11, 11, 1), (40, 25, 3), (64, 64, 8)])
+def test_both_ways_to_blur_agree(height, width, channels):
+    x = np.random.default_rng(0).random((2, height, width, channels), dtype=np.float32)
+    one, other = (numbers(blur(x)) for blur in (_blur_by_convolution, _blur_by_products))
+    assert one.shape == other.shape == (2, height - WINDOW + 1, width - WINDOW + 1, channels)
+    assert np.allclose(one, other, atol=1e-6)
 
 
 @pytest.mark.parametrize(

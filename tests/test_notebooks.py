@@ -1,8 +1,9 @@
-"""The six lessons: what the committed notebooks are, and what they do on another seed and machine.
+"""The six lessons: what the committed notebooks are, and what they do on another seed, machine and backend.
 
 That the committed outputs come from this code is nbval's part; it runs after these.
 """
 
+import importlib.util
 import os
 import platform
 import re
@@ -63,6 +64,11 @@ ON = {
     "06_results_gallery": "an old processor",
 }
 
+# On another backend, those that are taught if time is short; `KERAS_BACKEND=jax python -m helpers run`
+# runs all six.
+BACKEND = {"KERAS_BACKEND": "jax"}
+ON_JAX = ("02_lab_and_augmentation", "03_baseline_cnn", "05_dcgan")
+
 
 def test_the_course_has_its_six_lessons():
     assert [path.stem for path in find_lessons(NOTEBOOKS)] == list(NAMES)
@@ -119,10 +125,11 @@ def test_another_machine_trains_other_weights(machine, as_it_is):
 
 
 class Course:
-    """The lessons run with another seed and on other machines, each once, after those that it needs."""
+    """The lessons run with another seed and in other environments, each once, after those that it needs."""
 
-    def __init__(self, folder):
+    def __init__(self, folder, environments):
         self.folder = folder
+        self.environments = environments
         self._results = {}
 
     def run(self, name):
@@ -139,7 +146,7 @@ class Course:
         lesson = NOTEBOOKS / f"{name}.ipynb"
         parameters = {"PROFILE": "tiny", "SEED": SEED, "OUT": str(self.folder)}
         with pytest.MonkeyPatch.context() as patch:
-            for variable, value in {"PYTHONPATH": offline_path(), **MACHINES[ON[name]]}.items():
+            for variable, value in {"PYTHONPATH": offline_path(), **self.environments[name]}.items():
                 patch.setenv(variable, value)
             try:
                 return run.run_lesson(lesson, self.folder / lesson.name, parameters, CELL_MINUTES)
@@ -153,11 +160,17 @@ def offline_path():
 
 @pytest.fixture(scope="module")
 def course(tmp_path_factory):
-    return Course(tmp_path_factory.mktemp("course"))
+    return Course(tmp_path_factory.mktemp("course"), {name: MACHINES[ON[name]] for name in NAMES})
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_the_lesson_holds_on_another_seed_and_machine(name, course):
+@pytest.fixture(scope="module")
+def course_on_jax(tmp_path_factory):
+    if importlib.util.find_spec("jax") is None:
+        pytest.skip('jax is not installed: python -m pip install -e ".[jax]"')
+    return Course(tmp_path_factory.mktemp("jax"), dict.fromkeys(ON_JAX, BACKEND))
+
+
+def check_that_it_holds(name, course):
     result = course.run(name)
     executed = gates.read(course.folder / result.notebook)
     committed = gates.read(NOTEBOOKS / result.notebook)
@@ -177,8 +190,29 @@ def test_the_lesson_holds_on_another_seed_and_machine(name, course):
         assert (course.folder / "models" / network).stat().st_size > 0
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_no_stored_text_depends_on_the_seed_or_the_machine(name, course):
+def check_that_its_text_is_the_stored_one(name, course):
     executed = gates.read(course.folder / course.run(name).notebook)
     found = list(gates.differing(gates.read(NOTEBOOKS / f"{name}.ipynb"), executed))
     assert not found, "\n".join(found)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_lesson_holds_on_another_seed_and_machine(name, course):
+    check_that_it_holds(name, course)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_no_stored_text_depends_on_the_seed_or_the_machine(name, course):
+    check_that_its_text_is_the_stored_one(name, course)
+
+
+@pytest.mark.parametrize("name", ON_JAX)
+def test_the_lesson_holds_on_another_backend(name, course_on_jax):
+    check_that_it_holds(name, course_on_jax)
+    executed = gates.read(course_on_jax.folder / f"{name}.ipynb")
+    assert " on jax\n" in "".join(text for _, output in executed.outputs for text in gates.texts(output))
+
+
+@pytest.mark.parametrize("name", ON_JAX)
+def test_no_stored_text_depends_on_the_backend(name, course_on_jax):
+    check_that_its_text_is_the_stored_one(name, course_on_jax)
