@@ -23,6 +23,7 @@ OFFLINE = str(ROOT / "tests" / "offline")
 SEED = 1  # the committed notebooks have 0
 CELL_MINUTES = 15
 MOST_MB = 3000
+MOST_MB_ON_JAX = 4000  # what its compiler needs comes on top
 # A lesson runs within the test that first needs it, lesson 6 after three others.
 pytestmark = pytest.mark.timeout(4 * 3600)
 
@@ -170,7 +171,7 @@ def course_on_jax(tmp_path_factory):
     return Course(tmp_path_factory.mktemp("jax"), dict.fromkeys(ON_JAX, BACKEND))
 
 
-def check_that_it_holds(name, course):
+def check_that_it_holds(name, course, most_mb):
     result = course.run(name)
     executed = gates.read(course.folder / result.notebook)
     committed = gates.read(NOTEBOOKS / result.notebook)
@@ -178,7 +179,7 @@ def check_that_it_holds(name, course):
     assert f"seed {SEED}" in "".join(text for _, output in executed.outputs for text in gates.texts(output))
     assert list(gates.no_stderr(executed)) == []
     assert result.headline
-    assert result.peak_mb < MOST_MB
+    assert result.peak_mb < most_mb
     # As many claims as in the committed outputs, each with its bound kept: a claim that fails raises.
     assert executed.stored("claim")
     assert list(gates.a_claim(executed)) == []
@@ -198,7 +199,7 @@ def check_that_its_text_is_the_stored_one(name, course):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_the_lesson_holds_on_another_seed_and_machine(name, course):
-    check_that_it_holds(name, course)
+    check_that_it_holds(name, course, MOST_MB)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -208,7 +209,7 @@ def test_no_stored_text_depends_on_the_seed_or_the_machine(name, course):
 
 @pytest.mark.parametrize("name", ON_JAX)
 def test_the_lesson_holds_on_another_backend(name, course_on_jax):
-    check_that_it_holds(name, course_on_jax)
+    check_that_it_holds(name, course_on_jax, MOST_MB_ON_JAX)
     executed = gates.read(course_on_jax.folder / f"{name}.ipynb")
     assert " on jax\n" in "".join(text for _, output in executed.outputs for text in gates.texts(output))
 
