@@ -24,7 +24,7 @@ ABSOLUTE_PATH = re.compile(
 )
 SHELL = re.compile(r"^\s*[!%]|\bpip\S*\s+install\b", re.MULTILINE)
 TENSORFLOW = re.compile(r"\btf\.|\b(?:import|from) tensorflow\b|import_module\(.tensorflow")
-SEED_LINE = re.compile(r"^(\w+ profile · seed )\d+ · Keras.*", re.MULTILINE)
+SEED_LINE = re.compile(r"^(\w+ profile · seed )\d+( ·.*?)(?: on \w+)?$", re.MULTILINE)
 NBVAL_MARK = re.compile(r"^#\s*(?:NBVAL_\w+|PYTEST_VALIDATE_IGNORE_OUTPUT)", re.MULTILINE)
 
 
@@ -289,7 +289,8 @@ def differing(committed: Lesson, executed: Lesson):
         stored, new = compared(cell), compared(other)
         for kind in sorted({*stored, *new}):
             lines = [
-                SEED_LINE.sub(r"\1…", "\n".join(texts.get(kind, []))).splitlines() for texts in (stored, new)
+                SEED_LINE.sub(r"\1…\2", "\n".join(texts.get(kind, []))).splitlines()
+                for texts in (stored, new)
             ]
             if lines[0] != lines[1]:
                 changes = [line for line in difflib.ndiff(*lines) if line.startswith(("- ", "+ "))]

@@ -6,10 +6,10 @@ import zipfile
 import numpy as np
 import pytest
 
-from helpers import networks
+from helpers import ab_bins, networks
 from helpers.backend import keras
 from helpers.errors import CourseError
-from helpers.lab import rgb_to_lab
+from helpers.lab import AB_SCALE, rgb_to_lab
 
 layers = keras.layers
 
@@ -194,6 +194,26 @@ def test_of_a_network_that_gives_rgb_the_ab_is_taken(L):
     np.testing.assert_allclose(colored[..., 1:].mean((0, 1, 2)), expected, atol=1)
     # Its own lightness is not: that of the photograph stays.
     np.testing.assert_allclose(colored[..., 0], rgb_to_lab(photographs)[..., 0], atol=0.5)
+
+
+def test_vividness_mixes_the_two_maps_of_a_colorizer():
+    centers = ab_bins.centers()
+    inputs = keras.Input((None, None, 1), name="L")
+    quarter = layers.AveragePooling2D(4)(inputs)
+    ab = layers.Conv2D(2, 1, bias_initializer="ones", kernel_initializer="zeros")(quarter)
+    logits = layers.Conv2D(len(centers), 1, kernel_initializer="zeros")(quarter)
+    network = keras.Model(inputs, [ab, logits])
+    likely = np.zeros(len(centers), np.float32)
+    likely[7] = 50
+    network.layers[-1].set_weights([np.zeros((1, 1, 1, len(centers)), np.float32), likely])
+    L = np.zeros((3, 16, 8, 1), np.float32)
+    for vividness in (0.0, 0.25, 1.0):
+        given = networks.predict_ab(network, L, vividness)
+        assert given.shape == (3, 4, 2, 2)
+        expected = (1 - vividness) * AB_SCALE + vividness * centers[7]
+        assert np.allclose(given, expected, atol=1e-3)
+    rgb = np.full((3, 16, 8, 3), 128, np.uint8)
+    assert not np.array_equal(networks.color(network, L, rgb), networks.color(network, L, rgb, 1.0))
 
 
 def test_a_fusion_network_takes_its_two_inputs(L):
