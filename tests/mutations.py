@@ -328,7 +328,7 @@ MUTATIONS = (
         "another seed may stand anywhere",
         "tests/gates.py",
         r'r"^(\w+ profile · seed )\d+( ·.*?)(?: on \w+)?$"',
-        r'r"(seed )\d+"',
+        r'r"(seed )\d+(.*)"',
         ("tests/test_gates.py",),
     ),
     Mutation(

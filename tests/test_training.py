@@ -197,6 +197,20 @@ def test_a_training_that_goes_on_gives_what_one_without_a_break_gives(tmp_path, 
     assert len(kept.curve["loss"]) == 6
 
 
+def test_each_epoch_draws_by_its_own_number_after_a_break_too(tmp_path):
+    drawn = []
+    for epochs in (2, 4):
+        batches = Batches(photographs_of_noise(), 4, seed=1, contrast=())
+
+        def note(_epoch, _logs=None, batches=batches):
+            drawn.append(batches.epoch)
+
+        watch = keras.callbacks.LambdaCallback(on_epoch_begin=note)
+        around = [GoOn(tmp_path, batches), watch]
+        small().fit(batches, epochs=epochs, shuffle=False, callbacks=around, verbose=0)
+    assert drawn == [0, 1, 2, 3]
+
+
 def test_what_was_done_is_not_done_again(tmp_path):
     go_on(tmp_path, 6)
     seen = []
