@@ -50,7 +50,7 @@ def load(lesson: Profile, split: str, most: int | None = None, size: int | None 
     split : {"train", "validation", "test"}
         Which of them.
     most : int, optional
-        Take the first that have color, at most so many; all if not given.
+        Take the first, at most so many; all if not given.
     size : int, optional
         The size that the network sees, if it is not the lesson's.
 
@@ -65,5 +65,4 @@ def load(lesson: Profile, split: str, most: int | None = None, size: int | None 
         As from `helpers.photographs.load`.
     """
     sides = (size or lesson.size, lesson.test_size)
-    both = (getattr(photographs.load(lesson.photos, side), split) for side in sides)
-    return Pair(*(each if most is None else each.colored(most) for each in both))
+    return Pair(*(getattr(photographs.load(lesson.photos, side), split)[:most] for side in sides))

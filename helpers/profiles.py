@@ -22,6 +22,8 @@ class Profile:
     ----------
     photos : str
         Where the photographs come from, as `helpers.photographs.load` takes it.
+    near_duplicates : bool
+        Whether photographs that are nearly the same may be in several splits, or are set aside.
     size : int
         Side, in pixels, of the photographs that the networks see.
     first_size : int
@@ -69,6 +71,7 @@ class Profile:
     """
 
     photos: str
+    near_duplicates: bool
     size: int
     first_size: int
     first_share: float
@@ -96,6 +99,7 @@ class Profile:
 NAMES = ("tiny", "full")
 TABLE = {
     "photos": ("sample", "imagenette-320"),
+    "near_duplicates": (False, False),
     "size": (64, 128),
     "first_size": (64, 64),
     "first_share": (1.0, 0.6),
@@ -318,6 +322,7 @@ def begin(name: str, seed: int, out: str | None = None, **overrides: object) -> 
     # Keras takes seconds to load, and the command line reads the table alone.
     from helpers.backend import keras, set_seed
     from helpers.display import relax_claims
+    from helpers.photographs import keep_near_duplicates
 
     check(name, seed)
     checked = {key: check_override(name, key, value) for key, value in overrides.items()}
@@ -325,6 +330,7 @@ def begin(name: str, seed: int, out: str | None = None, **overrides: object) -> 
     settings = dataclasses.asdict(PROFILES[name]) | given
     relax_claims("the course's own settings" if name != "tiny" or given else None)
     set_seed(seed)
+    keep_near_duplicates(settings["near_duplicates"])
     print(f"{name} profile · seed {seed} · Keras {keras.__version__} on {keras.backend.backend()}")
     return Lesson(
         **settings, name=name, seed=seed, out=Path(out) if out else folder(name, overrides.get("photos"))

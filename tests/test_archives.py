@@ -81,6 +81,84 @@ def test_hidden_files_and_litter_are_passed_over(tmp_path):
         assert read(path) == kept
 
 
+def test_what_programs_put_beside_photographs_is_passed_over(tmp_path):
+    kept = {"a/1.jpg": b"y", "thumbnails/#sea @home.jpg": b"z", "recycler.jpg": b"w"}
+    litter = (
+        "@eaDir/1.jpg/SYNOPHOTO_THUMB_M.jpg",
+        ".thumbnails/1.jpg",
+        ".picasaoriginals/1.jpg",
+        "#recycle/1.jpg",
+    )
+    litter += (
+        "Album Previews.lrdata/A/1.jpg",
+        "$RECYCLE.BIN/1.jpg",
+        "lost+found/1.jpg",
+        "1.jpg@SynoResource",
+    )
+    entries = (kept | dict.fromkeys([*litter, *(f"a/{name}" for name in litter)], b"x")).items()
+    for path in (
+        write_tar(tmp_path / "x.tar", entries),
+        write_zip(tmp_path / "x.zip", entries),
+        write_folder(tmp_path / "x", entries),
+    ):
+        assert read(path) == kept
+
+
+def test_slashes_of_windows_are_slashes(tmp_path):
+    for write, name in ((write_zip, "x.zip"), (write_tar, "x.tar"), (write_folder, "x")):
+        path = write(tmp_path / name, [("set\\test\\1.jpg", b"one")])
+        assert read(path) == {"set/test/1.jpg": b"one"}
+
+
+needs_links = pytest.mark.skipif(os.name != "posix", reason="elsewhere links need a privilege")
+
+
+@needs_links
+def test_links_in_a_folder_are_followed(tmp_path):
+    write_folder(tmp_path / "elsewhere", [("1.jpg", b"one"), ("more/2.jpg", b"two")])
+    write_folder(tmp_path / "x", [("3.jpg", b"three")])
+    (tmp_path / "x" / "val").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "x" / "4.jpg").symlink_to("3.jpg")
+    assert read(tmp_path / "x") == {
+        "3.jpg": b"three",
+        "4.jpg": b"three",
+        "val/1.jpg": b"one",
+        "val/more/2.jpg": b"two",
+    }
+    before = archives.fingerprint(tmp_path / "x")
+    (tmp_path / "elsewhere" / "more" / "2.jpg").write_bytes(b"other")
+    assert archives.fingerprint(tmp_path / "x") != before
+
+
+@needs_links
+def test_what_cannot_be_read_in_a_folder_is_named(tmp_path, monkeypatch):
+    folder = write_folder(tmp_path / "x", [("a/1.jpg", b"one"), ("locked/2.jpg", b"two")])
+    (folder / "a" / "again").symlink_to(folder)
+    (folder / "a" / "itself").symlink_to("itself")
+    (folder / "gone.jpg").symlink_to("nowhere.jpg")
+    os.mkfifo(folder / "pipe.jpg")
+    scan = os.scandir
+
+    def refuse(path):
+        # A user with every right, as in a container, could enter the folder whatever its mode.
+        if os.fspath(path).endswith("locked"):
+            raise PermissionError(13, "Permission denied")
+        return scan(path)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    assert read(folder) == {
+        "a/1.jpg": b"one",
+        "a/again": "a link back to a folder that it lies in",
+        "a/itself": "a link to nothing",
+        "gone.jpg": "a link to nothing",
+        "locked": "cannot be read (Permission denied)",
+        "pipe.jpg": "not a file with content",
+    }
+    assert archives.fingerprint(folder)
+    with pytest.raises(CourseError, match=r"locked cannot be read \(Permission denied\)$"):
+        read(folder / "locked")
+
+
 ESCAPES = ["../x.jpg", "a/../../x.jpg", "/etc/x.jpg", "..\\x.jpg", "C:/x.jpg", "C:\\x.jpg", "\\\\host\\x.jpg"]
 
 

@@ -1,29 +1,18 @@
-"""Grey, weakly colored and doubled photographs, and a split that adding photographs does not disturb."""
+"""Grey, weakly colored and doubled photographs."""
 
-import hashlib
 import io
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from PIL import Image, ImageEnhance
 from skimage.color import rgb2lab
 
 from helpers.photographs import hygiene
 from helpers.photographs.decode import open_picture, square
-from helpers.photographs.hygiene import (
-    Descriptors,
-    describe,
-    near_duplicates,
-    split_by_content,
-    split_by_folder,
-)
+from helpers.photographs.hygiene import Descriptors, describe, near_duplicates
 from helpers.places import SAMPLE
 
 pytestmark = pytest.mark.quick
-
-SHA256 = st.integers(0, 10**6).map(lambda number: hashlib.sha256(str(number).encode()).hexdigest())
 
 
 def described(*images):
@@ -147,81 +136,28 @@ def test_mirroring_flips_the_signs_of_the_odd_horizontal_terms(photographs):
     assert changed[np.arange(1, 64) % 2 == 0].max() < 0.05
 
 
-@settings(max_examples=200, deadline=None)
-@given(st.lists(SHA256, unique=True, max_size=30), st.lists(SHA256, unique=True, max_size=10))
-def test_adding_photographs_moves_none_from_train_to_test(before, added):
-    after = before + [each for each in added if each not in before]
-    earlier = dict(zip(before, split_by_content(before), strict=True))
-    later = dict(zip(after, split_by_content(after), strict=True))
-    for each in before:
-        moved = (earlier[each], later[each])
-        assert moved not in {("train", "test"), ("train", "validation"), ("validation", "test")}
-
-
-@given(st.lists(SHA256, unique=True, max_size=30), st.randoms())
-def test_split_depends_on_content_alone_and_three_of_train_are_enough_to_fill_all(hashes, random):
-    hashes += [digit * 64 for digit in "012"]
-    splits = dict(zip(hashes, split_by_content(hashes), strict=True))
-    assert set(splits.values()) == set(hygiene.SPLITS)
-    shuffled = random.sample(hashes, len(hashes))
-    assert dict(zip(shuffled, split_by_content(shuffled), strict=True)) == splits
-
-
-def test_split_shares():
-    hashes = [hashlib.sha256(str(number).encode()).hexdigest() for number in range(5000)]
-    splits = split_by_content(hashes)
-    for split, share in (("train", 0.8), ("validation", 0.1), ("test", 0.1)):
-        assert splits.count(split) / 5000 == pytest.approx(share, abs=0.02)
-    names = [f"{'train' if number % 2 else 'val'}/{number}" for number in range(5000)]
-    splits = split_by_folder(names, hashes)
-    assert all(
-        (split == "test") == name.startswith("val/") for name, split in zip(names, splits, strict=True)
-    )
-    assert splits.count("validation") / splits.count("train") == pytest.approx(1 / 9, rel=0.2)
-
-
-@pytest.mark.parametrize("middle", ["val", "validation"])
-def test_three_folders_are_the_three_splits(middle):
-    names = [f"{folder}/{number}" for folder in ("train", middle, "test") for number in range(50)]
-    hashes = [hashlib.sha256(name.encode()).hexdigest() for name in names]
-    assert split_by_folder(names, hashes) == ["train"] * 50 + ["validation"] * 50 + ["test"] * 50
-
-
-@pytest.mark.parametrize("held_out", ["val", "validation", "test"])
-def test_one_folder_beside_train_is_test(held_out):
-    names = [f"{folder}/{number}" for folder in ("train", held_out) for number in range(50)]
-    hashes = [hashlib.sha256(name.encode()).hexdigest() for name in names]
-    splits = split_by_folder(names, hashes)
-    assert splits[50:] == ["test"] * 50
-    assert set(splits[:50]) == {"train", "validation"}
-
-
-def test_photographs_outside_the_folders_are_split_by_content():
-    names = ["train/a", "val/b", "test/c", "more/d", "more/e", "f", "train"]
-    hashes = [f"{digit * 64}" for digit in "ff00dfd"]
-    splits = ["train", "validation", "test", "train", "validation", "test", "validation"]
-    assert split_by_folder(names, hashes) == splits
-
-
-def test_split_of_very_few():
-    assert split_by_content([]) == []
-    assert sorted(split_by_content(["00" * 32, "11" * 32, "22" * 32])) == ["test", "train", "validation"]
-    assert split_by_folder(["train/a", "train/b", "val/c"], ["00" * 32, "11" * 32, "22" * 32]) == [
-        "train",
-        "validation",
-        "test",
-    ]
-
-
-def decide(images, splits, checksums=None):
+def decide(images, splits, checksums=None, near=True):
     checksums = checksums or [f"{index:064x}" for index in range(len(images))]
     names = [f"{index:02d}" for index in range(len(images))]
-    return hygiene.set_aside(described(*images), names, checksums, splits)
+    return hygiene.set_aside(described(*images), names, checksums, splits, near)
 
 
-def test_grey_is_set_aside_from_train_alone():
+def test_grey_is_set_aside_from_every_split():
     grey = [scene(seed).convert("L").convert("RGB") for seed in range(3)]
-    assert decide(grey, ["train", "validation", "test"]) == {0: ("grey", -1)}
+    assert decide(grey, ["train", "validation", "test"]) == dict.fromkeys(range(3), ("grey", -1))
+
+
+def test_a_grey_copy_sets_no_photograph_with_color_aside():
+    images = [scene(0), scene(0).convert("L").convert("RGB"), scene(1), scene(1).convert("L").convert("RGB")]
+    assert decide(images, ["train", "test", "train", "validation"]).keys() == {1, 3}
+
+
+def test_what_is_nearly_the_same_can_be_kept():
+    images, splits = [scene(0), scene(0), scene(1), scene(1)], ["train", "test", "validation", "test"]
+    assert decide(images, splits).keys() == {0, 2}
+    assert decide(images, splits, near=False) == {}
+    same = decide(images, splits, ["a" * 64, "a" * 64, "b" * 64, "c" * 64], near=False)
+    assert same == {0: ("duplicate", 1)}, "the same file is not near, it is the same"
 
 
 def test_sepia_is_not_grey():

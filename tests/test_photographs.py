@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -22,7 +23,7 @@ from helpers import augment, places
 from helpers.errors import CourseError
 from helpers.photographs import collection, load, prepare, sources, transfer
 from helpers.photographs.decode import decode
-from helpers.photographs.hygiene import SPLITS
+from helpers.photographs.splits import SPLITS
 from helpers.places import ROOT, SAMPLE
 
 pytestmark = pytest.mark.quick
@@ -31,6 +32,7 @@ pytestmark = pytest.mark.quick
 @pytest.fixture(autouse=True)
 def cache(monkeypatch, tmp_path):
     monkeypatch.setattr(places, "CACHE", tmp_path / "cache")
+    monkeypatch.setattr(collection, "_SAID", set())
     return tmp_path / "cache"
 
 
@@ -101,7 +103,7 @@ def test_a_folder_of_ones_own(album):
         "cut.png": dict(photographs.skipped)["cut.png"],
     }
     assert dict(photographs.set_aside).keys() <= {"sea/UPPER.JPG", "sea/01.png"}
-    assert photographs.set_aside[0][1].startswith("duplicate: see sea/")
+    assert photographs.set_aside[0][1].startswith("duplicate in train: see sea/")
 
 
 def test_archives_give_what_the_folder_gives(album, tmp_path):
@@ -142,32 +144,6 @@ def test_splits_are_views_and_read_only(album):
     assert "mmap" in type(base).__name__
 
 
-def test_the_first_with_color_leave_out_the_grey(tmp_path):
-    for folder in ("train", "val"):
-        (tmp_path / "source" / folder).mkdir(parents=True)
-        for number in range(8):
-            picture = scene(number + 10 * (folder == "val"))
-            grey = folder == "val" and number % 2
-            (picture.convert("L") if grey else picture).save(tmp_path / "source" / folder / f"{number}.png")
-    test = load(tmp_path / "source", 16).test
-    assert (test.chroma <= 5).sum() == 4
-    for most, wanted in ((3, 3), (100, 4)):
-        rows = [row for row in range(len(test)) if test.chroma[row] > 5][:wanted]
-        colored = test.colored(most)
-        assert colored.names == [test.names[row] for row in rows]
-        np.testing.assert_array_equal(colored.rgb, test.rgb[rows])
-        np.testing.assert_array_equal(colored.colorfulness, test.colorfulness[rows])
-        assert colored.key == test.key
-    assert len(test.colored(0)) == 0
-
-
-def test_where_all_have_color_nothing_is_copied(album):
-    train = load(album, 16).train
-    assert train.colored(1000).names == train.names
-    assert np.shares_memory(train.colored(5).rgb, train.rgb)
-    assert train.colored(5).names == train.names[:5]
-
-
 def test_the_split_does_not_depend_on_size_name_or_company(album, tmp_path):
     splits = dict(zip((p := load(album, 32)).names, p.splits, strict=True))
     larger = load(album, 64)
@@ -194,38 +170,41 @@ def test_train_and_val_folders_are_kept_apart(tmp_path):
     scene(2).convert("L").save(tmp_path / "set" / "val" / "class" / "grey.png")
     photographs = load(tmp_path / "set", 32)
     test = photographs.test
-    assert sorted(test.names) == sorted(
-        [f"val/class/{n}.png" for n in range(0, 24, 4)] + ["val/class/grey.png"]
-    )
+    assert sorted(test.names) == sorted(f"val/class/{n}.png" for n in range(0, 24, 4))
     assert set(photographs.labels) == {"class"}
     aside = dict(photographs.set_aside)
-    assert aside["train/class/again.jpg"] == "near duplicate: see val/class/0.png in test"
-    assert aside["train/class/grey.png"] == "grey: no color to learn from"
+    assert aside["train/class/again.jpg"] == "near duplicate in train: see val/class/0.png in test"
+    why = "no color to learn from or to judge by"
+    assert aside["train/class/grey.png"] == f"grey in train: {why}"
+    assert aside["val/class/grey.png"] == f"grey in test: {why}"
     report = photographs.report()
     assert report["set aside"].startswith(f"{len(aside)}: ")
-    assert report["test"] == "7, of them 1 grey and 1 weakly colored"
+    assert report["set aside"].endswith("1 near duplicate in train, 1 grey in train, 1 grey in test")
+    assert report["test"] == "6, of them 0 weakly colored"
     assert report["could not be decoded"] == "0"
     assert report["short side"] == "64 to 64 pixels, the middle one 64"
 
 
-def test_a_split_and_credits_of_ones_own(tmp_path):
-    home = tmp_path / "mine"
-    home.mkdir()
-    for number in range(4):
-        scene(number).save(home / f"{number}.png")
-    (home / "split.csv").write_text("file,split\n3.png,train\n1.png,train\n2.png,validation\n0.png,test\n")
+def test_a_split_and_credits_of_ones_own(tmp_path, capsys):
+    home = several(tmp_path / "mine")
+    split = ["train", "train", "validation", "test", "validation", "test"]
+    rows = [f"{number}.png,{each}\n" for number, each in zip((3, 1, 2, 0, 5, 4), split, strict=True)]
+    (home / "split.csv").write_text("file,split\n" + "".join(rows))
     (home / "ATTRIBUTION.csv").write_text("file,title,author,licence,source\n2.png,pond,Ada,CC0,here\n")
     photographs = load(home, 16)
-    assert photographs.names == ["3.png", "1.png", "2.png", "0.png"]
-    assert photographs.credits == ["", "", "pond, Ada, CC0, here", ""]
+    assert photographs.names == [f"{number}.png" for number in (3, 1, 2, 5, 0, 4)]
+    assert photographs.credits == ["", "", "pond, Ada, CC0, here", "", "", ""]
     assert photographs.skipped == []
+    said = "2 train, 2 validation, 2 test, split by split.csv; ATTRIBUTION.csv does not name 5: "
+    assert capsys.readouterr().out.startswith(f"mine: {said}")
     (home / "pond").mkdir()
     for file in home.glob("*.png"):
         file.rename(home / "pond" / file.name)
-    (home / "split.csv").write_text("file,split\npond/3.png,train\npond/2.png,validation\npond/1.png,test\n")
+    (home / "split.csv").write_text("file,split\n" + "".join(f"pond/{row}" for row in rows[:-1]))
     photographs = load(home, 16)
     splits = dict(zip(photographs.names, photographs.splits, strict=True))
-    assert (splits["pond/2.png"], splits["pond/1.png"]) == ("validation", "test")
+    assert (splits["pond/2.png"], splits["pond/0.png"]) == ("validation", "test")
+    assert photographs.rule.startswith("by split.csv; what it does not name (1: pond/4.png) by content")
     (home / "split.csv").write_text("file,split\n3.png,teaching\n")
     with pytest.raises(CourseError, match=r"'teaching': train, validation, test are the splits"):
         load(home, 16)
@@ -238,16 +217,16 @@ TABLES = {
 }
 
 
-def four(home):
+def several(home, count=6):
     home.mkdir()
-    for number in range(4):
+    for number in range(count):
         scene(number).save(home / f"{number}.png")
     return home
 
 
 @pytest.mark.parametrize("table", TABLES.values(), ids=TABLES)
 def test_credits_written_by_anyone(table, tmp_path):
-    (four(tmp_path / "mine") / "ATTRIBUTION.csv").write_bytes(table)
+    (several(tmp_path / "mine") / "ATTRIBUTION.csv").write_bytes(table)
     photographs = load(tmp_path / "mine", 16)
     credits = dict(zip(photographs.names, photographs.credits, strict=True))
     assert credits["2.png"].removesuffix(", here") == "pond, Ada, CC0"
@@ -257,7 +236,7 @@ def test_credits_written_by_anyone(table, tmp_path):
 @pytest.mark.parametrize("mark", [b"", b"\xef\xbb\xbf"])
 def test_a_split_written_by_anyone(mark, tmp_path):
     table = mark + b"file,split\n3.png,test\n1.png,train\n2.png,validation\n0.png\n\n"
-    (four(tmp_path / "mine") / "split.csv").write_bytes(table)
+    (several(tmp_path / "mine") / "split.csv").write_bytes(table)
     photographs = load(tmp_path / "mine", 16)
     splits = dict(zip(photographs.names, photographs.splits, strict=True))
     assert (splits["3.png"], splits["1.png"], splits["2.png"]) == ("test", "train", "validation")
@@ -278,7 +257,7 @@ def test_a_split_written_by_anyone(mark, tmp_path):
     ],
 )
 def test_a_table_that_cannot_be_used_is_one_line(name, table, message, tmp_path):
-    (four(tmp_path / "mine") / name).write_bytes(table)
+    (several(tmp_path / "mine") / name).write_bytes(table)
     with pytest.raises(CourseError, match=f"{name}: .*{message}") as refusal:
         load(tmp_path / "mine", 16)
     assert "\n" not in str(refusal.value)
@@ -297,10 +276,10 @@ def test_a_source_with_three_folders_keeps_them(middle, tmp_path):
 
 
 # By version: means of red, green and blue, and of the steps from row to row and from column to column (which
-# tell one filter from another); for the sample also of chroma and colorfulness.
+# tell one filter from another); for the sample also of colorfulness.
 SKETCHES = {
-    1: {
-        "the sample": [130.89, 126.42, 114.56, 13.54, 12.91, 46.56, 48.27],
+    2: {
+        "the sample": [130.89, 126.42, 114.56, 13.54, 12.91, 48.27],
         "a large JPEG at 64": [126.88, 127.71, 127.39, 14.77, 14.65],
         "a large JPEG at 300": [126.91, 127.7, 127.39, 52.75, 52.66],
         "a large JPEG at 301": [126.9, 127.7, 127.39, 47.0, 46.83],
@@ -317,7 +296,7 @@ def means(rgb):
 def test_the_version_stands_for_these_pixels():
     """Pillow is pinned and computes in whole numbers: other processors give the same."""
     sample = load("sample", 64)
-    sketch = {"the sample": [*means(sample.rgb), sample.chroma.mean(), sample.colorfulness.mean()]}
+    sketch = {"the sample": [*means(sample.rgb), sample.colorfulness.mean()]}
     coarse = np.random.default_rng(0).integers(0, 256, (300, 400, 3), np.uint8)
     jpeg = io.BytesIO()
     Image.fromarray(coarse).resize((1600, 1200), Image.Resampling.BICUBIC).save(jpeg, "JPEG", quality=90)
@@ -367,9 +346,72 @@ def test_preparing_leaves_no_trace_in_a_notebook(place, album, monkeypatch):
         assert not bar.disable, "a download is shown in both"
 
 
+def test_a_small_source_is_split_so_that_each_part_can_be_used(tmp_path):
+    """Grey ones, copies and near-duplicates fill no split."""
+    home = several(tmp_path / "mine", 6)
+    for number in range(6, 16):
+        scene(number).convert("L").save(home / f"{number}.png")
+        (home / f"copy {number}.png").write_bytes((home / "0.png").read_bytes())
+    for number in range(6):
+        scene(number).save(home / f"{number}.jpg", quality=85)
+    photographs = load(home, 16)
+    assert all(count >= 2 for count in photographs.counts.values())
+    assert not {f"{number}.png" for number in range(6, 16)} & set(photographs.names)
+    assert len(photographs) + len(photographs.set_aside) == 32
+
+
+def test_the_rule_of_the_split_is_said_once(album, capsys):
+    load(album, 16)
+    counts = load(album, 24).counts
+    said = f"{album.name}: {counts['train']} train, {counts['validation']} validation, {counts['test']} test"
+    assert capsys.readouterr().out == f"{said}, split by content\n"
+    load(album, 16, near_duplicates=True)
+    assert capsys.readouterr().out.startswith(f"{album.name}: "), "another set of photographs"
+
+
+def test_what_looks_alike_can_be_kept(tmp_path):
+    home = several(tmp_path / "mine", 6)
+    for number in range(6):
+        scene(number).save(home / f"{number}.jpg", quality=85)
+    (home / "split.csv").write_text(
+        "file,split\n"
+        + "".join(f"{n}.png,{SPLITS[n % 3]}\n{n}.jpg,{SPLITS[(n + 1) % 3]}\n" for n in range(6))
+    )
+    with pytest.raises(CourseError, match=r"gives 0 photographs .*\(left out: 6 near duplicate\)"):
+        load(home, 16)
+    assert load(home, 16, near_duplicates=True).counts == dict.fromkeys(SPLITS, 4)
+
+
+def test_what_holds_a_slash_is_a_path(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    several(tmp_path / "sample")
+    assert len(load("sample", 16)) == 54
+    expected = "sample: the course's photographs of that name; what lies here is ./sample\n"
+    assert expected in capsys.readouterr().out
+    for path in ("./sample", tmp_path / "sample", str(tmp_path / "sample"), Path("sample")):
+        assert len(load(path, 16)) == 6
+
+
+def test_a_picture_of_ones_own_is_not_credited_to_others(tmp_path):
+    home = several(tmp_path / "mine")
+    (home / "5.png").rename(home / "coffee.png")
+    assert load(home, 16).credits == [""] * 6
+
+
+def test_sources_of_one_name_are_told_apart(tmp_path):
+    for place in "ab":
+        (tmp_path / place).mkdir()
+        several(tmp_path / place / "2024.07 Rome")
+    for number in range(6):
+        scene(number + 10).save(tmp_path / "b" / "2024.07 Rome" / f"{number}.png")
+    joined = load("+".join(str(tmp_path / place / "2024.07 Rome") for place in "ab"), 16)
+    assert joined.name == "2024.07 Rome+2024.07 Rome (2)"
+    assert len(set(joined.names)) == len(joined.names) > 6
+
+
 def test_flowers_credits_are_read(tmp_path):
     home = tmp_path / "flower_photos"
-    for number, kind in enumerate(("roses", "roses", "daisy", "daisy")):
+    for number, kind in enumerate(("roses", "roses", "daisy", "daisy", "daisy", "roses")):
         (home / kind).mkdir(parents=True, exist_ok=True)
         scene(number).save(home / kind / f"{number}.png")
     license_text = "All images are …\n\ndaisy/2.png CC-BY by Ada L - https://example.org/2\n"
@@ -397,9 +439,9 @@ def test_bad_sources_get_one_clear_line(tmp_path, album):
         (tmp_path / "words", "1 files were looked at, for example a.txt: text, not a picture"),
         (
             tmp_path / "one",
-            "gives 0 photographs to learn from, 0 for validation, 1 for test .*add photographs",
+            "gives 0 photographs to learn from, 0 for validation and 1 for test, .* 2 .*: add photographs",
         ),
-        (tmp_path / "grey", "gives 0 photographs to learn from"),
+        (tmp_path / "grey", "holds grey photographs alone: there is no color in them to learn from"),
         (album / "notes.txt", "neither a folder nor a .zip or .tar"),
     ):
         with pytest.raises(CourseError, match=message) as refusal:
@@ -606,7 +648,7 @@ def test_what_a_further_source_keeps_for_its_test_is_not_learned_from(two_source
 def test_a_test_photograph_is_not_learned_from_in_a_further_source(two_sources):
     first, second = two_sources
     joined = load(f"{first}+{second}", 32)
-    assert dict(joined.set_aside)["second/train/3.png"] == "duplicate: see first/val/3.png in test"
+    assert dict(joined.set_aside)["second/train/3.png"] == "duplicate in train: see first/val/3.png in test"
 
 
 def test_a_plus_sign_in_a_name_is_a_plus_sign(two_sources):

@@ -7,6 +7,7 @@ it can reach outside a folder, and no link or device in it is ever followed.
 import hashlib
 import lzma
 import os
+import re
 import stat
 import tarfile
 import zipfile
@@ -21,7 +22,12 @@ MOST_FILES = 200_000
 MOST_BYTES = 50 * 10**9
 LARGEST_FILE = 200 * 10**6
 _DAMAGE = (zlib.error, lzma.LZMAError, EOFError, NotImplementedError)
-LITTER = ("__MACOSX", "Thumbs.db", "desktop.ini")
+# What systems and programs put beside photographs: thumbnails, previews, bins. Hidden names come on top.
+_LITTER = re.compile(
+    r"__MACOSX|(eh)?Thumbs\.db|desktop\.ini|\$RECYCLE\.BIN|RECYCLER|System Volume Information|lost\+found"
+    r"|@eaDir|@Recycle|@Recently-Snapshot|.*@Syno\w+|#recycle|#snapshot|.*\.lrdata|THMBNL|_vti_cnf",
+    re.IGNORECASE,
+)
 
 
 @dataclass(frozen=True)
@@ -46,10 +52,11 @@ def fingerprint(path: Path) -> str:
     str
         A sha256 in hexadecimal that changes when a file is added, removed or written.
     """
-    digest = hashlib.sha256(str(path.resolve()).encode())
-    for name, file in _files(path) if path.is_dir() else [(path.name, path)]:
-        about = file.stat()
-        digest.update(f"{name}\0{about.st_size}\0{about.st_mtime_ns}\n".encode(errors="surrogateescape"))
+    digest = hashlib.sha256(os.fsencode(path.resolve()))
+    for name, file, reason in _files(path) if path.is_dir() else [(path.name, path, "")]:
+        about = None if reason else file.stat()
+        state = reason if about is None else f"{about.st_size}\0{about.st_mtime_ns}"
+        digest.update(f"{name}\0{state}\n".encode(errors="surrogateescape"))
     return digest.hexdigest()
 
 
@@ -89,33 +96,69 @@ def members(path: Path) -> Iterator[Member]:
                 raise _too_much(path)
             # A name in some older encoding could be neither printed nor stored as it is.
             readable = member.name.encode(errors="surrogateescape").decode(errors="replace")
-            yield replace(member, name=readable)
+            # Windows' own archiver writes its slashes; and so do files that were unpacked from it elsewhere.
+            yield replace(member, name=readable.replace("\\", "/"))
     except (OSError, tarfile.TarError, zipfile.BadZipFile, *_DAMAGE) as error:
         raise CourseError(f"{path} is damaged or cut off ({error}): fetch it again") from None
 
 
 def _read_folder(path: Path) -> Iterator[Member]:
-    for name, file in _files(path):
+    for name, file, reason in _files(path):
         try:
-            if file.stat().st_size > LARGEST_FILE:
-                yield Member(name, reason=_too_large())
-            else:
-                yield Member(name, file.read_bytes())
+            if not reason and file.stat().st_size > LARGEST_FILE:
+                reason = _too_large()
+            yield Member(name, reason=reason) if reason else Member(name, file.read_bytes())
         except OSError as error:
-            yield Member(name, reason=f"cannot be read ({error.strerror})")
+            yield Member(name, reason=_unreadable(error))
 
 
-def _files(path: Path) -> Iterator[tuple[str, Path]]:
+def _files(path: Path) -> Iterator[tuple[str, Path, str]]:
+    """Find what lies in a folder, through links too: its name, where it is, and why it cannot be read."""
     count = 0
-    for folder, subfolders, names in os.walk(path):
-        count += len(names)
+    for folder, subfolders, names, reason in _walk(path, ()):
+        count += len(names) + 1
         if count > MOST_FILES:
             raise _too_much(path)
-        subfolders[:] = sorted(name for name in subfolders if not _litter(name))
+        within = folder.relative_to(path)
+        if reason and folder == path:
+            raise CourseError(f"{path} {reason}")
+        if reason:
+            yield within.as_posix(), folder, reason
         for name in sorted(names):
-            file = Path(folder, name)
-            if not _litter(name) and file.is_file():
-                yield file.relative_to(path).as_posix(), file
+            if not _litter(*within.parts, name):
+                file = folder / name
+                yield (within / name).as_posix(), file, _not_a_file(file)
+        subfolders[:] = [name for name in subfolders if not _litter(*within.parts, name)]
+
+
+def _walk(path: Path, above: tuple[Path, ...]) -> Iterator[tuple[Path, list[str], list[str], str]]:
+    """Walk a folder as `os.walk` does, but through links, and naming what cannot be entered."""
+    try:
+        real = path.resolve(strict=True)
+        entries = sorted(os.scandir(path), key=lambda entry: entry.name)
+    except (OSError, RuntimeError) as error:
+        yield path, [], [], _unreadable(error)
+        return
+    if real in above:
+        yield path, [], [], "a link back to a folder that it lies in"
+        return
+    subfolders = [entry.name for entry in entries if Path(entry).is_dir()]
+    yield path, subfolders, [entry.name for entry in entries if not Path(entry).is_dir()], ""
+    for name in subfolders:
+        yield from _walk(path / name, (*above, real))
+
+
+def _not_a_file(path: Path) -> str:
+    """Say why something in a folder cannot be read as a file; '' if it can."""
+    try:
+        mode = path.stat().st_mode
+    except (OSError, RuntimeError) as error:
+        return "a link to nothing" if path.is_symlink() else _unreadable(error)
+    return "" if stat.S_ISREG(mode) else "not a file with content"
+
+
+def _unreadable(error: Exception) -> str:
+    return f"cannot be read ({getattr(error, 'strerror', None) or 'it links to itself'})"
 
 
 def _read_zip(path: Path) -> Iterator[Member]:
@@ -179,4 +222,4 @@ def _too_large() -> str:
 
 
 def _litter(*parts: str) -> bool:
-    return any(part in LITTER or (part.startswith(".") and part not in (".", "..")) for part in parts)
+    return any(_LITTER.fullmatch(part) or (part[:1] == "." and part not in (".", "..")) for part in parts)

@@ -6,6 +6,7 @@ A source is decoded once for each size (`helpers.photographs.prepare`) and kept 
 
 import errno
 import json
+import re
 from collections import Counter
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,9 +17,11 @@ from PIL import __version__ as pillow_version
 from helpers import files, places
 from helpers.errors import CourseError
 from helpers.photographs import archives, download, hygiene, prepare, sources
-from helpers.photographs.hygiene import SPLITS
+from helpers.photographs.splits import SPLITS
 
-_PER_PHOTOGRAPH = ("rgb", "names", "labels", "credits", "splits", "chroma", "colorfulness")
+_SAID: set[str] = set()  # about which sources this process has said what there is to say
+_KEEP = {"near duplicates": False}
+_PER_PHOTOGRAPH = ("rgb", "names", "labels", "credits", "splits", "colorfulness")
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,10 +48,12 @@ class Photographs:
     names, labels, credits, splits : list of str
         For each photograph: its file within the source, the folder that holds the file ('' for
         none), whom to thank and under which license ('' if unknown), and its split.
-    chroma, colorfulness : (n,) ndarray of float32
-        The largest absolute a or b, and the colorfulness, seen at 64 pixels a side.
+    colorfulness : (n,) ndarray of float32
+        After Hasler and Süsstrunk (2003), seen at 64 pixels a side.
     skipped, set_aside : list of (str, str)
         Files that could not be decoded and photographs that were kept out, each with the reason.
+    rule : str
+        By what the photographs were split, and what in the source's tables matches no file.
     origin : dict
         What the source's files were like: their number, bytes and pixels.
     """
@@ -62,10 +67,10 @@ class Photographs:
     labels: list[str]
     credits: list[str]
     splits: list[str]
-    chroma: np.ndarray
     colorfulness: np.ndarray
     skipped: list[tuple[str, str]]
     set_aside: list[tuple[str, str]]
+    rule: str
     origin: dict
 
     def __len__(self) -> int:
@@ -76,33 +81,6 @@ class Photographs:
         if not isinstance(rows, slice):
             raise CourseError(f"photographs[{rows!r}]: give a slice, or take one of photographs.rgb")
         return replace(self, **{field: getattr(self, field)[rows] for field in _PER_PHOTOGRAPH})
-
-    def colored(self, most: int) -> "Photographs":
-        """Take the first photographs that have color at all (some a or b above 5).
-
-        A black-and-white photograph has no true color to judge a prediction by; and grey, the
-        answer that needs no network, is perfect there.
-
-        Parameters
-        ----------
-        most : int
-            How many to take at most.
-
-        Returns
-        -------
-        Photographs
-            With a copy of their pixels where one is left out.
-        """
-        rows = np.flatnonzero(self.chroma > hygiene.GREY)[:most]
-        if len(rows) == 0 or rows[-1] == len(rows) - 1:
-            return self[: len(rows)]
-        taken = {field: getattr(self, field) for field in _PER_PHOTOGRAPH}
-        lists = {
-            field: [each[row] for row in rows] for field, each in taken.items() if isinstance(each, list)
-        }
-        return replace(
-            self, **{field: each[rows] for field, each in taken.items() if field not in lists}, **lists
-        )
 
     @property
     def train(self) -> "Photographs":
@@ -142,8 +120,7 @@ class Photographs:
             "could not be decoded": f"{len(self.skipped):,}",
             "set aside": f"{len(self.set_aside):,}" + (f": {kinds}" if kinds else ""),
         } | {
-            name: f"{len(split):,}, of them {(split.chroma <= hygiene.GREY).sum():,} grey and "
-            f"{(split.colorfulness < hygiene.WEAK).sum():,} weakly colored"
+            name: f"{len(split):,}, of them {(split.colorfulness < hygiene.WEAK).sum():,} weakly colored"
             for name, split in splits.items()
         }
 
@@ -153,21 +130,27 @@ class Photographs:
         return self[start : start + count]
 
 
-def load(source: str | Path = "sample", size: int = 96) -> Photographs:
+def load(source: str | Path = "sample", size: int = 96, near_duplicates: bool | None = None) -> Photographs:
     """Open the photographs of a source at a size, and prepare them first if that was not done yet.
 
-    The middle square of each is taken and resized with antialiasing. Grey photographs are set aside
-    from train; duplicates never straddle two splits (`helpers.photographs.hygiene` has the rules).
+    The middle square of each is taken and resized with antialiasing. Grey photographs are set aside;
+    duplicates never straddle two splits (`helpers.photographs.hygiene` and `.splits` have the rules).
+    The first time in a process, a line says by which rule the photographs were split.
 
     Parameters
     ----------
     source : str or path
-        A name of the catalogue (downloaded if need be), or a folder, .zip or .tar of one's own.
+        A name of the catalogue (downloaded if need be), or a folder, .zip or .tar of one's own. What
+        holds a slash, or is a Path, is never taken for a name.
         A `split.csv` (file, split) and an `ATTRIBUTION.csv` (file, title, author, license, source)
         in its top folder are heeded. Several are joined by ``+``: the first alone gives photographs to
         test by, and the others more to learn from and to validate with.
     size : int
         Side in pixels, 8 to 1024.
+    near_duplicates : bool, optional
+        Whether to keep photographs that are nearly the same as one in a later split; if not given, what
+        `keep_near_duplicates` was told. Different things that look alike in grey, as balls on white
+        paper, may be taken for the same.
 
     Returns
     -------
@@ -183,23 +166,42 @@ def load(source: str | Path = "sample", size: int = 96) -> Photographs:
     if not (isinstance(size, int | np.integer) and 8 <= size <= 1024):
         raise CourseError(f"a size of {size!r} pixels: choose a whole number from 8 to 1024")
     size = int(size)
-    parts = [_locate(each) for each in several(source)]
+    if near_duplicates is None:
+        near_duplicates = _KEEP["near duplicates"]
+    parts = _unlike([_locate(each) for each in several(source)])
     name = "+".join(part.name for part in parts)
+    about = files.digest(*(part.path.resolve() for part in parts), *(["near"] if near_duplicates else []))
     try:
         fingerprints = [
             archives.fingerprint(each) for part in parts for each in (part.path, *part.extra.values())
         ]
-        key = files.digest(prepare.VERSION, pillow_version, size, *fingerprints)
-        return files.cached(
-            f"{name}-{size}-{files.digest(*(part.path.resolve() for part in parts))[:8]}",
+        key = files.digest(prepare.VERSION, pillow_version, size, near_duplicates, *fingerprints)
+        photographs = files.cached(
+            f"{name[:60].replace('.', '-')}-{size}-{about[:8]}",
             key,
-            lambda folder: prepare.prepare(folder, parts, size),
+            lambda folder: prepare.prepare(folder, parts, size, near=not near_duplicates),
             lambda folder: _open(folder, name=name, size=size, key=key),
         )
     except OSError as error:
         advice = f": make room in {places.CACHE}" if error.errno == errno.ENOSPC else ""
         where = " + ".join(str(part.path) for part in parts)
         raise CourseError(f"preparing {where} failed: {error.strerror or error}{advice}") from None
+    if about not in _SAID:
+        _SAID.add(about)
+        counts = ", ".join(f"{count:,} {split}" for split, count in photographs.counts.items())
+        print(f"{name}: {counts}, split {photographs.rule}")
+    return photographs
+
+
+def keep_near_duplicates(keep: bool) -> None:
+    """Decide for this process whether photographs that are nearly the same may be in several splits.
+
+    Parameters
+    ----------
+    keep : bool
+        What `load` does if it is not told.
+    """
+    _KEEP["near duplicates"] = keep
 
 
 def several(source: str | Path) -> list[str | Path]:
@@ -221,21 +223,33 @@ def several(source: str | Path) -> list[str | Path]:
 
 
 def _locate(source: str | Path) -> prepare.Part:
-    name = str(source)
-    if name in sources.SOURCES:
-        embedded = sources.SOURCES[name].kind == "embedded"
-        return prepare.Part(name, download.fetch(name), sources.skimage_photographs() if embedded else {})
     path = Path(source).expanduser()
+    if isinstance(source, str) and source in sources.SOURCES:
+        if path.exists() and source not in _SAID:
+            _SAID.add(source)
+            print(f"{source}: the course's photographs of that name; what lies here is ./{source}")
+        embedded = sources.SOURCES[source].kind == "embedded"
+        return prepare.Part(source, download.fetch(source), sources.skimage_photographs() if embedded else {})
     if not path.exists():
         known = ", ".join(sources.SOURCES)
         raise CourseError(f"no photographs at {source}: give a folder, a .zip or .tar, or one of {known}")
-    return prepare.Part(path.resolve().name.split(".")[0] or "photographs", path, {})
+    name = re.sub(r"\.(zip|tar|tgz|tbz2|txz|tar\.\w+)$", "", path.resolve().name, flags=re.IGNORECASE)
+    return prepare.Part(name or "photographs", path, {})
+
+
+def _unlike(parts: list[prepare.Part]) -> list[prepare.Part]:
+    """Tell parts of one name apart by a number: the names of their photographs begin with it."""
+    return [
+        replace(part, name=f"{part.name} ({number + 1})")
+        if any(part.name == other.name for other in parts[:number])
+        else part
+        for number, part in enumerate(parts)
+    ]
 
 
 def _open(folder: Path, **about) -> Photographs:
     record = json.loads((folder / "record.json").read_text(encoding="utf-8"))
-    for measured in ("chroma", "colorfulness"):
-        record[measured] = np.array(record[measured], np.float32)
+    record["colorfulness"] = np.array(record["colorfulness"], np.float32)
     for pairs in ("skipped", "set_aside"):
         record[pairs] = [tuple(pair) for pair in record[pairs]]
     # A plain array over the mapped file: taking part of a memory map costs more than of an array.

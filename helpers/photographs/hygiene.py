@@ -1,4 +1,4 @@
-"""Which photographs may teach: the grey, the weakly colored, the duplicates, and the split.
+"""Which photographs may teach: the grey, the weakly colored, and the duplicates.
 
 Every decision is made on a thumbnail of 64 pixels a side, so that it is the same
 whatever size the photographs are prepared at.
@@ -11,12 +11,11 @@ import numpy as np
 from scipy.fft import dctn
 
 from helpers.lab import colorfulness, rgb_to_lab
+from helpers.photographs.splits import SPLITS
 
 THUMBNAIL = 64
 GREY = 5.0
 WEAK = 15.0
-SPLITS = ("train", "validation", "test")
-HELD_OUT = {"val", "validation", "test"}
 
 # Chosen on 300 photographs of imagenette2 and 11 changed versions of each (re-encoded, reduced,
 # brighter, more contrast, more saturated, grey, marked, cropped by 2 % ...): at these bounds 97 % and
@@ -137,93 +136,19 @@ def near_duplicates(descriptors: Descriptors, rows: np.ndarray, among: np.ndarra
     return found
 
 
-def split_by_content(checksums: Sequence[str]) -> list[str]:
-    """Assign each photograph to a split by what it is, never by its name or its neighbors.
-
-    A checksum read as a number from 0 to 1 decides: below 0.8 train, below 0.9 validation, else test.
-    Where a small set leaves validation or test empty, the photograph with the largest number fills
-    it. Adding photographs can therefore move one from test to train, and never from train to test.
-
-    Parameters
-    ----------
-    checksums : sequence of str
-        The sha256 of each file, in hexadecimal.
-
-    Returns
-    -------
-    list of str
-        'train', 'validation' or 'test' for each.
-    """
-    numbers = np.array([_number(each) for each in checksums])
-    splits = np.array([_by_number(number) for number in numbers], dtype=object)
-    for wanted, from_others in (("test", ("train", "validation")), ("validation", ("train",))):
-        if wanted not in splits and np.isin(splits, from_others).any():
-            splits[np.where(np.isin(splits, from_others), numbers, -1).argmax()] = wanted
-    return splits.tolist()
-
-
-def split_by_folder(names: Sequence[str], checksums: Sequence[str]) -> list[str]:
-    """Assign photographs to the split whose folder they lie in, as the publisher of a source meant it.
-
-    The folders are `train`, `val` or `validation`, and `test`. Where only one set is held out,
-    whatever it is called, it is test, and validation is a tenth of `train`. A photograph in none
-    of these folders is assigned by its content.
-
-    Parameters
-    ----------
-    names : sequence of str
-        Each photograph's name within the source; the first folder in it decides.
-    checksums : sequence of str
-        The sha256 of each file, read as a number from 0 to 1. The tenth is those of `train` at 0.9
-        and above (or the one with the largest, if none is); elsewhere train is below 0.8,
-        validation below 0.9, and the rest test.
-
-    Returns
-    -------
-    list of str
-        'train', 'validation' or 'test' for each.
-    """
-    numbers = np.array([_number(each) for each in checksums])
-    folders = [name.split("/")[0] if "/" in name else "" for name in names]
-    both = "test" in folders and not {"val", "validation"}.isdisjoint(folders)
-    middle = "validation" if both else "test"
-    held_out = {"val": middle, "validation": middle, "test": "test"}
-    teaching = numbers[[folder == "train" for folder in folders]]
-    bound = 1 if both else min(0.9, teaching.max(initial=0))
-
-    def split(folder: str, number: float) -> str:
-        if folder == "train":
-            return "validation" if number >= bound else "train"
-        return held_out.get(folder) or _by_number(number)
-
-    return [split(folder, number) for folder, number in zip(folders, numbers, strict=True)]
-
-
-def split_to_learn(checksums: Sequence[str]) -> list[str]:
-    """Assign photographs to train and validation alone.
-
-    Parameters
-    ----------
-    checksums : sequence of str
-        The sha256 of each file, read as a number from 0 to 1.
-
-    Returns
-    -------
-    list of str
-        'train' below 0.9, 'validation' from there on.
-    """
-    return ["train" if _number(each) < 0.9 else "validation" for each in checksums]
-
-
 def set_aside(
-    descriptors: Descriptors, names: Sequence[str], checksums: Sequence[str], splits: Sequence[str]
+    descriptors: Descriptors,
+    names: Sequence[str],
+    checksums: Sequence[str],
+    splits: Sequence[str],
+    near: bool = True,
 ) -> dict[int, tuple[str, int]]:
     """Decide which photographs are set aside.
 
-    A grey photograph (no a or b above 5) teaches grey: it is set aside from train, and kept in
-    validation and test. A file met twice in one split is kept once, under its first name. A photograph
-    that is the same or nearly the same as one in a later split (train before validation before test)
-    is set aside from the earlier one, so that none straddles.
+    A grey photograph (no a or b above 5) has no color to learn from, to choose by or to judge by. A file
+    met twice in one split is kept once, under its first name. A photograph that is the same or nearly the
+    same as one in a later split (train before validation before test) is set aside from the earlier one,
+    so that none straddles.
 
     Parameters
     ----------
@@ -231,6 +156,8 @@ def set_aside(
         Of all photographs.
     names, checksums, splits : sequence of str
         The name of each file, its sha256, and its split.
+    near : bool
+        Whether what is nearly the same is set aside, or the same files alone.
 
     Returns
     -------
@@ -238,29 +165,20 @@ def set_aside(
         For each index set aside: 'grey', 'duplicate' or 'near duplicate', and of which (-1 for grey).
     """
     splits = np.asarray(splits)
-    aside: dict[int, tuple[str, int]] = {}
+    aside = {int(index): ("grey", -1) for index in np.flatnonzero(descriptors.chroma <= GREY)}
     kept: dict[str, int] = {}
     for split in reversed(SPLITS):
         for index in sorted(np.flatnonzero(splits == split).tolist(), key=lambda index: names[index]):
-            if kept.setdefault(checksums[index], index) != index:
+            if index not in aside and kept.setdefault(checksums[index], index) != index:
                 aside[index] = ("duplicate", kept[checksums[index]])
-    for index in np.flatnonzero((splits == "train") & (descriptors.chroma <= GREY)):
-        aside.setdefault(int(index), ("grey", -1))
-    for split, later in (("validation", ["test"]), ("train", ["validation", "test"])):
+    for split, later in (("validation", ["test"]), ("train", ["validation", "test"])) if near else ():
         rows = np.array([i for i in np.flatnonzero(splits == split) if i not in aside], dtype=int)
-        found = near_duplicates(descriptors, rows, np.flatnonzero(np.isin(splits, later)))
+        colored = descriptors.chroma > GREY
+        found = near_duplicates(descriptors, rows, np.flatnonzero(np.isin(splits, later) & colored))
         for index, other in zip(rows.tolist(), found.tolist(), strict=True):
             if other >= 0:
                 aside[index] = ("near duplicate", other)
     return aside
-
-
-def _number(sha256: str) -> float:
-    return int(sha256[:13], 16) / 16**13
-
-
-def _by_number(number: float) -> str:
-    return "train" if number < 0.8 else "validation" if number < 0.9 else "test"
 
 
 def _halve(planes: np.ndarray) -> np.ndarray:

@@ -1,8 +1,7 @@
 """Decode a source once, and store it as one array with a record of what is in it."""
 
-import csv
+import dataclasses
 import hashlib
-import io
 import itertools
 import json
 import os
@@ -16,13 +15,12 @@ import numpy as np
 
 from helpers import files
 from helpers.errors import CourseError
-from helpers.photographs import archives, decode, hygiene, sources, transfer
-from helpers.photographs.hygiene import SPLITS
+from helpers.photographs import archives, decode, hygiene, sources, splits, tables, transfer
+from helpers.photographs.splits import SPLITS
 
 # Whoever changes what preparing gives (here, in the rooms that it imports, or in `helpers.lab`) raises this:
 # photographs that were prepared by an earlier version are then prepared anew. A test holds it to the pixels.
-VERSION = 1
-_NOTES = ("split.csv", "ATTRIBUTION.csv", "LICENSE.txt")
+VERSION = 2
 _BATCH = 32
 _BATCH_BYTES = 16 * 2**20
 
@@ -46,7 +44,7 @@ class Part:
     extra: dict[str, Path]
 
 
-def prepare(folder: Path, parts: list[Part], size: int) -> None:
+def prepare(folder: Path, parts: list[Part], size: int, near: bool = True) -> None:
     """Decode sources, decide on splits and what is set aside, and store it all.
 
     Parameters
@@ -58,6 +56,8 @@ def prepare(folder: Path, parts: list[Part], size: int) -> None:
         to learn from and to validate with.
     size : int
         Side in pixels.
+    near : bool
+        Whether what is nearly the same as a photograph in a later split is set aside.
 
     Raises
     ------
@@ -69,7 +69,7 @@ def prepare(folder: Path, parts: list[Part], size: int) -> None:
     folder.mkdir()
     decoded = folder / "decoded"
     found = [_decode_all(part, size, decoded) for part in parts]
-    record, order = _arrange(found, parts)
+    record, order = _arrange(found, parts, near)
     _copy_rows(decoded, folder / "rgb.npy", order, size)
     decoded.unlink()
     (folder / "record.json").write_text(json.dumps(record, ensure_ascii=False), encoding="utf-8")
@@ -84,7 +84,7 @@ class _Found:
     pixels: list[tuple[int, int]] = field(default_factory=list)
     descriptors: list[hygiene.Descriptors] = field(default_factory=list)
     skipped: list[tuple[str, str]] = field(default_factory=list)
-    notes: dict[str, bytes] = field(default_factory=dict)
+    tables: dict[str, bytes] = field(default_factory=dict)
     files: int = 0
     bytes: int = 0
 
@@ -134,8 +134,8 @@ def _batches(members: Iterator[archives.Member], size: int, found: _Found) -> It
     at_once = max(1, min(_BATCH, 2**23 // (3 * size**2)))
     held = 0
     for member in members:
-        if member.data is not None and PurePosixPath(member.name).name in _NOTES:
-            found.notes[member.name] = member.data
+        if member.data is not None and tables.is_table(member.name):
+            found.tables[member.name] = member.data
             continue
         found.files += 1
         found.bytes += len(member.data or b"")
@@ -164,45 +164,53 @@ def _decode_batch(batch: list[archives.Member], size: int) -> tuple[list[tuple],
     return photographs, hygiene.describe(np.stack(thumbnails)) if thumbnails else None
 
 
-def _arrange(found: list[_Found], parts: list[Part]) -> tuple[dict, list[int]]:
+def _arrange(found: list[_Found], parts: list[Part], near: bool) -> tuple[dict, list[int]]:
     """Decide on splits, order and what is set aside; return the record and the rows to keep, in order."""
     sorted_out = [
         _sort_out(each, part, learn_only=number > 0, prefix=f"{part.name}/" if len(parts) > 1 else "")
         for number, (each, part) in enumerate(zip(found, parts, strict=True))
     ]
-    names, checksums, splits, positions, credits, labels, skipped = (
-        list(itertools.chain.from_iterable(each)) for each in zip(*sorted_out, strict=True)
+    names, checksums, may_move, positions, credits, labels, skipped, of = (
+        list(itertools.chain.from_iterable(getattr(each, field.name) for each in sorted_out))
+        for field in dataclasses.fields(_SortedOut)
+        if field.name != "rule"
     )
     descriptors = hygiene.Descriptors.join([each for one in found for each in one.descriptors])
-    aside = hygiene.set_aside(descriptors, names, checksums, splits)
-    # What a further source keeps for its own test is neither learned from nor tested on here; nor is
-    # what resembles it.
     first = len(found[0].names)
-    unused = {row for row in range(first, len(names)) if splits[row] == "test"}
+    split = splits.Split(of, "", may_move)
+    while True:
+        aside = hygiene.set_aside(descriptors, names, checksums, split.of, near)
+        # What a further source keeps for its own test is neither learned from nor tested on here; nor is
+        # what resembles it.
+        unused = {row for row in range(first, len(names)) if split.of[row] == "test"} - aside.keys()
+        usable = [row not in aside and row not in unused for row in range(len(names))]
+        filled = splits.fill(split, checksums, usable)
+        if filled.of == split.of:
+            break
+        split = filled
     order = sorted(
-        (row for row in range(len(names)) if row not in aside and row not in unused),
-        key=lambda row: (SPLITS.index(splits[row]), positions[row], checksums[row]),
+        itertools.compress(range(len(names)), usable),
+        key=lambda row: (SPLITS.index(split.of[row]), positions[row], checksums[row]),
     )
-    kept = Counter(splits[row] for row in order)
-    if len(kept) < len(SPLITS):
-        raise CourseError(
-            f"{_paths(parts)} gives {kept['train']} photographs to learn from, "
-            f"{kept['validation']} for validation, {kept['test']} for test "
-            f"({len(aside)} set aside, {len(skipped)} skipped): add photographs"
-        )
+    kept = Counter(split.of[row] for row in order)
+    if any(kept[each] < splits.LEAST for each in SPLITS):
+        raise CourseError(_too_few(parts, kept, Counter(kind for kind, _ in aside.values()), len(skipped)))
     short_sides = [min(pixels) for each in found for pixels in each.pixels]
     record = {
-        "checksum": files.digest(*((names[row], splits[row], checksums[row]) for row in order)),
+        "rule": "; ".join(
+            (f"{part.name} " if len(parts) > 1 else "") + each.rule
+            for part, each in zip(parts, sorted_out, strict=True)
+        ),
+        "checksum": files.digest(*((names[row], split.of[row], checksums[row]) for row in order)),
         "names": [names[row] for row in order],
         "labels": [labels[row] for row in order],
         "credits": [credits[row] for row in order],
-        "splits": [splits[row] for row in order],
-        "chroma": descriptors.chroma[order].tolist(),
+        "splits": [split.of[row] for row in order],
         "colorfulness": descriptors.colorfulness[order].tolist(),
         "skipped": skipped,
         "set_aside": [
-            *((names[row], _why(*aside[row], names, splits)) for row in sorted(aside)),
-            *((names[row], "test: kept for a test of its own") for row in sorted(unused - aside.keys())),
+            *((names[row], _why(*aside[row], split.of[row], names, split.of)) for row in sorted(aside)),
+            *((names[row], "test: kept for a test of its own") for row in sorted(unused)),
         ],
         "origin": {
             "files": sum(each.files for each in found),
@@ -213,32 +221,63 @@ def _arrange(found: list[_Found], parts: list[Part]) -> tuple[dict, list[int]]:
     return record, order
 
 
-def _sort_out(found: _Found, part: Part, learn_only: bool, prefix: str) -> tuple[list, ...]:
-    """Find out about the photographs of one source: what `_arrange` needs to know of each."""
-    path = part.path
-    if not found.names:
-        example = f", for example {found.skipped[0][0]}: {found.skipped[0][1]}" if found.skipped else ""
-        raise CourseError(f"no photograph in {path}: {found.files} files were looked at{example}")
-    root = _common_folder([*found.names, *found.notes])
-    names = [name.removeprefix(root) for name in found.names]
-    notes = {name.removeprefix(root): content for name, content in found.notes.items()}
-    listed = _listed_splits(notes, path)
-    splits = _splits(names, found.checksums, listed, learn_only)
-    position = {name: number for number, name in enumerate(listed)}
-    credit = _credits(notes, path)
+def _too_few(parts: list[Part], kept: Counter, aside: Counter, skipped: int) -> str:
+    where = " + ".join(str(part.path) for part in parts)
+    if aside["grey"] and not kept:
+        return f"{where} holds grey photographs alone: there is no color in them to learn from"
+    left_out = [f"{count:,} {kind}" for kind, count in aside.most_common()]
+    if skipped:
+        left_out.append(f"{skipped:,} that could not be read")
     return (
-        [prefix + name for name in names],
-        found.checksums,
-        splits,
-        [position.get(name, len(listed)) for name in names],
-        [credit.get(name, "") for name in names],
-        [PurePosixPath(name).parent.name for name in found.names],
-        [(prefix + name.removeprefix(root), reason) for name, reason in found.skipped],
+        f"{where} gives {kept['train']:,} photographs to learn from, {kept['validation']:,} for validation "
+        f"and {kept['test']:,} for test, and at least {splits.LEAST} of each are needed"
+        + (f" (left out: {', '.join(left_out)})" if left_out else "")
+        + ": add photographs with color"
     )
 
 
-def _paths(parts: list[Part]) -> str:
-    return " + ".join(str(part.path) for part in parts)
+@dataclass(frozen=True)
+class _SortedOut:
+    """What `_arrange` needs to know of the photographs of one source, and of what was skipped in it."""
+
+    names: list[str]
+    checksums: list[str]
+    may_move: list[tuple[str, ...]]
+    positions: list[int]
+    credits: list[str]
+    labels: list[str]
+    skipped: list[tuple[str, str]]
+    of: list[str]
+    rule: str
+
+
+def _sort_out(found: _Found, part: Part, learn_only: bool, prefix: str) -> _SortedOut:
+    if not found.names:
+        example = f", for example {found.skipped[0][0]}: {found.skipped[0][1]}" if found.skipped else ""
+        raise CourseError(f"no photograph in {part.path}: {found.files} files were looked at{example}")
+    root = _common_folder([*found.names, *found.tables])
+    names = [name.removeprefix(root) for name in found.names]
+    skipped = [(name.removeprefix(root), reason) for name, reason in found.skipped]
+    said = tables.read(
+        {name.removeprefix(root): content for name, content in found.tables.items()},
+        names,
+        [name for name, _ in skipped],
+        part.path,
+    )
+    credits = (sources.SHIPPED_WITH_SKIMAGE if part.extra else {}) | said.credits
+    split = splits.assign(names, found.checksums, said.splits, learn_only)
+    position = {name: number for number, name in enumerate(said.splits)}
+    return _SortedOut(
+        names=[prefix + name for name in names],
+        checksums=found.checksums,
+        may_move=split.may_move,
+        positions=[position.get(name, len(position)) for name in names],
+        credits=[credits.get(name, "") for name in names],
+        labels=[PurePosixPath(name).parent.name for name in found.names],
+        skipped=[(prefix + name, reason) for name, reason in skipped],
+        of=split.of,
+        rule="; ".join([split.rule, *said.remarks]),
+    )
 
 
 def _copy_rows(source: Path, target: Path, order: list[int], size: int) -> None:
@@ -252,63 +291,14 @@ def _copy_rows(source: Path, target: Path, order: list[int], size: int) -> None:
             array.write(decoded.read(length))
 
 
-def _splits(names: list[str], checksums: list[str], listed: dict[str, str], learn_only: bool) -> list[str]:
-    folders = {name.split("/")[0] for name in names if "/" in name}
-    if "train" in folders and folders & hygiene.HELD_OUT:
-        splits = hygiene.split_by_folder(names, checksums)
-    elif learn_only:
-        splits = hygiene.split_to_learn(checksums)
-    else:
-        splits = hygiene.split_by_content(checksums)
-    return [listed.get(name, split) for name, split in zip(names, splits, strict=True)]
-
-
-def _rows(notes: dict[str, bytes], name: str, columns: tuple[str, ...], path: Path) -> list[dict[str, str]]:
-    """Read a table that someone wrote by hand or with a spreadsheet; what a short row lacks is ''."""
-    try:
-        text = notes.get(name, b"").decode("utf-8-sig")
-        table = csv.DictReader(io.StringIO(text, newline=""), restval="")
-        there = ["license" if column == "licence" else column for column in table.fieldnames or columns]
-        table.fieldnames = there
-        rows = list(table)
-    except (UnicodeDecodeError, csv.Error):
-        raise CourseError(f"{path / name}: not a table of commas in UTF-8: save it as one") from None
-    if missing := [column for column in columns if column not in there]:
-        raise CourseError(
-            f"{path / name}: needs the columns {', '.join(columns)}, and has no {', '.join(missing)}"
-        )
-    return rows
-
-
-def _listed_splits(notes: dict[str, bytes], path: Path) -> dict[str, str]:
-    rows = _rows(notes, "split.csv", ("file", "split"), path)
-    listed = {row["file"]: row["split"] for row in rows if row["split"]}
-    for file, split in listed.items():
-        if split not in SPLITS:
-            raise CourseError(
-                f"{path}: split.csv puts {file} into {split!r}: {', '.join(SPLITS)} are the splits"
-            )
-    return listed
-
-
-def _credits(notes: dict[str, bytes], path: Path) -> dict[str, str]:
-    credits = dict(sources.SHIPPED_WITH_SKIMAGE)
-    parts = ("title", "author", "license", "source")
-    for row in _rows(notes, "ATTRIBUTION.csv", ("file", *parts), path):
-        credits[row["file"]] = ", ".join(row[part] for part in parts if row[part])
-    for line in notes.get("LICENSE.txt", b"").decode("utf-8", "replace").splitlines():
-        file, by, photographer = line.partition(" CC-BY by ")
-        if by:
-            credits[file] = f"{photographer}, CC BY 2.0"
-    return credits
-
-
-def _why(kind: str, other: int, names: list[str], splits: list[str]) -> str:
+def _why(kind: str, other: int, split: str, names: list[str], of: list[str]) -> str:
     if other < 0:
-        return f"{kind}: no color to learn from"
-    return f"{kind}: see {names[other]} in {splits[other]}"
+        return f"{kind} in {split}: no color to learn from or to judge by"
+    return f"{kind} in {split}: see {names[other]} in {of[other]}"
 
 
 def _common_folder(names: list[str]) -> str:
-    first = names[0].split("/")[0] + "/"
-    return first if all(name.startswith(first) for name in names) else ""
+    """Find the folders that all names have in front, with a slash at the end."""
+    parents = [name.split("/")[:-1] for name in names]
+    levels = itertools.takewhile(lambda level: len(set(level)) == 1, zip(*parents, strict=False))
+    return "".join(f"{level[0]}/" for level in levels)
