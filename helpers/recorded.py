@@ -1,6 +1,7 @@
 """The networks that come with the course: read, described, put to work, and replaced by a new run's."""
 
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -9,12 +10,13 @@ from helpers import embeddings, files, metrics, networks, pairs, provenance, rec
 from helpers.errors import CourseError
 from helpers.places import MODELS, ROOT
 from helpers.profiles import PROFILES, Profile
-from helpers.records import NETWORKS, TRIVIAL
+from helpers.records import NETWORKS, TRIVIAL, VIVID
 
 MOST_BYTES = 60_000_000
 README = ROOT / "README.md"
 # The README's table stands between these.
 MARKS = ("<!-- recorded -->", "<!-- end of recorded -->")
+README_METRICS = ("psnr", "delta_e", "delta_cf", "ab_jsd")
 # What a network scores on the embedded test photographs, to see later that it still does.
 SAMPLE_METRICS = ("psnr", "delta_e", "colorfulness", "chroma")
 
@@ -81,8 +83,30 @@ def describe(name: str) -> str:
     )
 
 
-def table() -> str:
+def scored() -> dict[str, dict]:
+    """Collect what was scored by the networks that come with the course.
+
+    Returns
+    -------
+    dict of str to dict
+        Title → what has ``metrics`` and ``against``, in the order of `names`; a network that can be told
+        how vivid to be has a second row.
+    """
+    rows = {}
+    for name, title in names().items():
+        rows[title] = record = read(name)
+        if vivid := VIVID.get(f"{name}_vivid"):
+            rows[vivid] = record["vivid"]
+    return rows
+
+
+def table(only: Sequence[str] = ()) -> str:
     """Write what was recorded as a table in Markdown: the trivial answers, then the networks.
+
+    Parameters
+    ----------
+    only : sequence of str
+        The metrics to show, keys of `helpers.metrics.METRICS`; all if empty.
 
     Returns
     -------
@@ -92,8 +116,8 @@ def table() -> str:
     """
     trivial = read("trivial")
     rows = {title: trivial[name]["metrics"] for name, title in TRIVIAL.items()}
-    rows |= {title: read(name)["metrics"] for name, title in names().items()}
-    columns = metrics.shared(rows.values())
+    rows |= {title: record["metrics"] for title, record in scored().items()}
+    columns = {key: each for key, each in metrics.shared(rows.values()).items() if not only or key in only}
     titles = [metric.title for metric in columns.values()]
     lines = [f"| | {' | '.join(titles)} |", f"| --- |{' ---: |' * len(titles)}"]
     for title, scores in rows.items():
@@ -105,7 +129,7 @@ def table() -> str:
     return "\n".join(lines) + "\n"
 
 
-def color(name: str, lesson: Profile) -> np.ndarray:
+def color(name: str, lesson: Profile, vivid: bool = False) -> np.ndarray:
     """Color a lesson's test photographs with a recorded network.
 
     Parameters
@@ -114,6 +138,8 @@ def color(name: str, lesson: Profile) -> np.ndarray:
         A network that comes with the course, a key of `helpers.records.NETWORKS`.
     lesson : Profile
         Says which photographs, and at which size they are shown.
+    vivid : bool
+        Whether the network is used at the vividness that its record names.
 
     Returns
     -------
@@ -126,7 +152,8 @@ def color(name: str, lesson: Profile) -> np.ndarray:
     CourseError
         If there is no such network, or its backbone cannot be had.
     """
-    return _color(MODELS / f"{name}.keras", read(name), lesson)
+    record = read(name)
+    return _color(MODELS / f"{name}.keras", record, lesson, record["vivid"]["vividness"] if vivid else 0.0)
 
 
 def keep(models: Path) -> list[Path]:
@@ -166,7 +193,7 @@ def keep(models: Path) -> list[Path]:
         record["sample"] = score_on_sample(models / f"{name}.keras", record)
         records.write(models / f"{name}.json", record)
     kept = [Path(shutil.copyfile(models / name, MODELS / name)) for name in wanted]
-    files.write_text(README, f"{page[: start + len(MARKS[0])]}\n{table()}{page[end:]}")
+    files.write_text(README, f"{page[: start + len(MARKS[0])]}\n{table(README_METRICS)}{page[end:]}")
     return kept
 
 
@@ -214,8 +241,8 @@ def score_on_sample(network: Path, record: dict) -> dict[str, float]:
     return {name: round(float(measured[name].mean()), 3) for name in SAMPLE_METRICS}
 
 
-def _color(path: Path, record: dict, lesson: Profile) -> np.ndarray:
+def _color(path: Path, record: dict, lesson: Profile, vividness: float = 0.0) -> np.ndarray:
     test = pairs.load(lesson, "test", lesson.test_photos, record["resolution"])
     network = networks.load(path)
     inputs = embeddings.inputs_of(network, test, record["settings"]["backbone"])
-    return networks.color(network, inputs, test.truth)
+    return networks.color(network, inputs, test.truth, vividness)

@@ -33,6 +33,8 @@ NETWORKS = {
     "dcgan_rgb": "DCGAN, RGB",
     "colorizer": "colorizer",
 }
+# A second row for a network that can be told how vivid to be: at the vividness that its record names.
+VIVID = {"colorizer_vivid": "colorizer, vivid"}
 # Each network is compared with these, paired by photograph, in these metrics.
 AGAINST = ("grey", "mean_ab", "scaled_baseline_jsd", "baseline")
 PAIRED = ("psnr", "delta_e", "ab_jsd")
@@ -165,7 +167,7 @@ def score(lesson: Lesson, measured: Mapping[str, Measured], **facts: object) -> 
     lesson : Lesson
         The run.
     measured : mapping of str to dict
-        A key of `TRIVIAL` or `NETWORKS` → what `helpers.metrics.measure` returned for it, all for
+        A key of `TRIVIAL`, `NETWORKS` or `VIVID` → what `helpers.metrics.measure` returned for it, all for
         the same test photographs.
     **facts
         What else there is to know of the trivial answers, as JSON can hold it.
@@ -182,9 +184,27 @@ def score(lesson: Lesson, measured: Mapping[str, Measured], **facts: object) -> 
             }
             for other in AGAINST
         }
-        path = lesson.models / f"{name}.json"
-        write(path, read(path) | scored)
+        if name in VIVID:
+            name = name.removesuffix("_vivid")
+            scored = {"vivid": read(lesson.models / f"{name}.json")["vivid"] | scored}
+        note(lesson, name, **scored)
     write(lesson.models / "trivial.json", trivial)
+
+
+def note(lesson: Lesson, name: str, **facts: object) -> None:
+    """Write into the record of a network what was found out about it later.
+
+    Parameters
+    ----------
+    lesson : Lesson
+        The run.
+    name : str
+        The network.
+    **facts
+        What JSON can hold; what the record has under these names is replaced.
+    """
+    path = lesson.models / f"{name}.json"
+    write(path, read(path) | facts)
 
 
 def read(path: Path) -> dict:

@@ -360,6 +360,31 @@ def test_a_small_source_is_split_so_that_each_part_can_be_used(tmp_path):
     assert len(photographs) + len(photographs.set_aside) == 32
 
 
+def test_grey_copies_beside_their_originals_choose_and_judge_nothing(tmp_path):
+    for folder in ("color", "gray"):
+        (tmp_path / "pairs" / folder).mkdir(parents=True)
+        for number in range(30):
+            picture = scene(number) if folder == "color" else scene(number).convert("L")
+            picture.save(tmp_path / "pairs" / folder / f"{number}.png")
+    photographs = load(tmp_path / "pairs", 16)
+    assert sorted(photographs.names) == sorted(f"color/{number}.png" for number in range(30))
+    left_out = photographs.report()["set aside"]
+    assert left_out.startswith("30: ")
+    assert all(f"grey in {split}" in left_out for split in SPLITS)
+
+
+def test_black_and_white_test_photographs_are_the_reason_that_is_given(tmp_path):
+    for folder, mode in (("train", "RGB"), ("test", "L")):
+        (tmp_path / "old" / folder).mkdir(parents=True)
+        for number in range(20):
+            picture = scene(number + 20 * (mode == "L")).convert(mode)
+            picture.save(tmp_path / "old" / folder / f"{number}.png")
+    with pytest.raises(
+        CourseError, match=r"and 0 for test, .*\(left out: 20 grey\): add photographs with color"
+    ):
+        load(tmp_path / "old", 16)
+
+
 def test_the_rule_of_the_split_is_said_once(album, capsys):
     load(album, 16)
     counts = load(album, 24).counts

@@ -189,7 +189,7 @@ def measured():
     random = np.random.default_rng(0)
     truth = random.dirichlet(np.ones(529), 4)
     rows = {}
-    for place, name in enumerate([*records.TRIVIAL, *records.NETWORKS]):
+    for place, name in enumerate([*records.TRIVIAL, *records.NETWORKS, *records.VIVID]):
         rows[name] = {metric: random.random(4) + place for metric in metrics.METRICS if metric != "ab_jsd"}
         rows[name] |= {"predicted_histogram": random.dirichlet(np.ones(529), 4), "true_histogram": truth}
     return rows
@@ -200,6 +200,7 @@ def scored(measured, tmp_path_factory):
     lesson = profiles.Lesson(**TINY, name="tiny", seed=3, out=tmp_path_factory.mktemp("scored"))
     for name in records.NETWORKS:
         records.write(lesson.models / f"{name}.json", {"minutes": 1, "metrics": {}})
+    records.note(lesson, "colorizer", vivid={"vividness": 0.3})
     records.score(lesson, measured, factors={"delta_e": 1.5})
     return lesson.models
 
@@ -212,6 +213,11 @@ def test_the_scores_are_those_of_the_metrics(scored, measured):
     assert trivial["grey"]["metrics"] == metrics.summarize(measured["grey"], 3)
     assert network["metrics"] == metrics.summarize(measured["fusion"], 3)
     assert network["minutes"] == 1  # what `save` wrote is still there
+    colorizer = records.read(scored / "colorizer.json")
+    assert colorizer["metrics"] == metrics.summarize(measured["colorizer"], 3)
+    assert colorizer["vivid"]["metrics"] == metrics.summarize(measured["colorizer_vivid"], 3)
+    assert colorizer["vivid"]["vividness"] == 0.3
+    assert colorizer["vivid"]["against"].keys() == colorizer["against"].keys()
 
 
 def test_each_network_is_compared_photograph_by_photograph(scored, measured):
