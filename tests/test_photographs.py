@@ -299,7 +299,7 @@ def test_a_source_with_three_folders_keeps_them(middle, tmp_path):
 # By version: means of red, green and blue, and of the steps from row to row and from column to column (which
 # tell one filter from another); for the sample also of chroma and colorfulness.
 SKETCHES = {
-    1: {
+    2: {
         "the sample": [130.89, 126.42, 114.56, 13.54, 12.91, 46.56, 48.27],
         "a large JPEG at 64": [126.88, 127.71, 127.39, 14.77, 14.65],
         "a large JPEG at 300": [126.91, 127.7, 127.39, 52.75, 52.66],
