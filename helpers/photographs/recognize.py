@@ -1,11 +1,10 @@
 """What a file is that gives no photograph, told by its content."""
 
-import io
+import struct
 from contextlib import suppress
 
-from PIL import TiffImagePlugin
-
-_TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+_BIG_TIFF = (b"II+\0", b"MM\0+")
+_TIFF = (b"II*\0", b"MM\0*", *_BIG_TIFF)
 _RAW = "a camera's raw file: export it as JPEG or TIFF"
 _NOT_READ = "{}: export it as JPEG or PNG".format
 _RAW_SIGNS = (
@@ -46,10 +45,13 @@ _SIGNS = (
 # What TIFF's tags of color and of compression are in cameras' raw files alone.
 _RAW_COLORS = {32803, 34892}
 _RAW_COMPRESSIONS = {32767, 32769, 32770, 34713, 34892, 65535}
-_DNG_VERSION, _SUBFILE_TYPE, _MAKE = 50706, 254, 271
+_SUBFILE_TYPE, _WIDTH, _COMPRESSION, _PHOTOMETRIC, _MAKE, _SUB_IFDS = 254, 256, 259, 262, 271, 330
+_DNG_VERSION = 50706
+# TIFF's kinds of whole numbers, as `struct` calls them.
+_INTEGERS = {1: "B", 3: "H", 4: "I", 13: "I", 16: "Q", 18: "Q"}
 # Pictures of one TIFF, below the first and after it, whose tags are read.
 _LOOKED_AT = 8
-_Tags = TiffImagePlugin.ImageFileDirectory_v2
+_Tags = dict[int, tuple[int, ...]]
 
 
 def thumbnail_alone(data: bytes) -> str:
@@ -72,34 +74,47 @@ def thumbnail_alone(data: bytes) -> str:
     with suppress(Exception):  # whatever is wrong with the tags, Pillow says it better
         first, below, after = _directories(data)
         every = [first, *below, *after]
-        colors = {each.get(TiffImagePlugin.PHOTOMETRIC_INTERPRETATION) for each in every}
-        compressions = {each.get(TiffImagePlugin.COMPRESSION) for each in every}
+        colors = {each.get(_PHOTOMETRIC, (0,))[0] for each in every}
+        compressions = {each.get(_COMPRESSION, (0,))[0] for each in every}
         if _DNG_VERSION in first or colors & _RAW_COLORS or compressions & _RAW_COMPRESSIONS:
             return _RAW
-        reduced = first.get(_SUBFILE_TYPE, 0) & 1
-        widths = [each.get(TiffImagePlugin.IMAGEWIDTH, 0) for each in below + after * reduced]
-        if max(widths, default=0) > first[TiffImagePlugin.IMAGEWIDTH]:
+        reduced = first.get(_SUBFILE_TYPE, (0,))[0] & 1
+        widths = [each.get(_WIDTH, (0,))[0] for each in below + after * reduced]
+        if max(widths, default=0) > first[_WIDTH][0]:
             return _RAW if _MAKE in first else "a TIFF whose first picture is a thumbnail: export it as JPEG"
     return ""
 
 
 def _directories(data: bytes) -> tuple[_Tags, list[_Tags], list[_Tags]]:
     """Read the tags of a TIFF's first picture, of those below it, and of those after it."""
-    file = io.BytesIO(data)
+    order, big = "<" if data[:1] == b"I" else ">", data[:4] in _BIG_TIFF
+    # How long offsets and counts are, and how an entry is laid out.
+    offset, length, entry = ("Q", "Q", "HHQ") if big else ("I", "H", "HHI")
 
-    def read(offset: int) -> _Tags:
-        tags = TiffImagePlugin.ImageFileDirectory_v2(data[:16])
-        file.seek(offset)
-        tags.load(file)
-        return tags
+    def read(at: int) -> tuple[_Tags, int]:
+        (count,) = struct.unpack_from(order + length, data, at)
+        at += struct.calcsize(order + length)
+        tags = {}
+        for _ in range(count):
+            tag, kind, values = struct.unpack_from(order + entry, data, at)
+            at += struct.calcsize(order + entry)
+            form = f"{order}{min(values, _LOOKED_AT)}{_INTEGERS.get(kind, 'B')}"
+            fits = values * struct.calcsize(form[-1]) <= struct.calcsize(order + offset)
+            place = at if fits else struct.unpack_from(order + offset, data, at)[0]
+            if kind in _INTEGERS and values and place + struct.calcsize(form) <= len(data):
+                tags[tag] = struct.unpack_from(form, data, place)
+            else:
+                tags[tag] = (0,)
+            at += struct.calcsize(order + offset)
+        return tags, struct.unpack_from(order + offset, data, at)[0]
 
-    first = read(TiffImagePlugin.ImageFileDirectory_v2(data[:16]).next)
-    below = first.get(TiffImagePlugin.SUBIFD, ())
+    first, following = read(struct.unpack_from(order + offset, data, 8 if big else 4)[0])
+    below = [read(at)[0] for at in first.get(_SUB_IFDS, ())]
     after = []
-    while len(after) < _LOOKED_AT and (after[-1] if after else first).next:
-        after.append(read((after[-1] if after else first).next))
-    offsets = (below,) if isinstance(below, int) else below
-    return first, [read(offset) for offset in offsets[:_LOOKED_AT]], after
+    while following and len(after) < _LOOKED_AT:
+        tags, following = read(following)
+        after.append(tags)
+    return first, below, after
 
 
 def no_picture(data: bytes) -> str:
