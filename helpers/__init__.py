@@ -7,8 +7,8 @@ rooms above it:
 - ``files``, ``threads``: whole files, and a cache; work on many photographs at once.
 - ``installed``, ``backend``, ``lab``: what has to be installed; Keras, loaded quietly; colors.
 - ``photographs``: from any source to one array with a fixed split. In it:
-  ``archives``, ``decode``, ``sources``, ``transfer``, ``unsplash``, ``download``, ``splits``, ``tables``,
-  ``hygiene``, ``prepare``, ``collection``.
+  ``archives``, ``recognize``, ``decode``, ``sources``, ``transfer``, ``unsplash``, ``download``, ``splits``,
+  ``tables``, ``hygiene``, ``prepare``, ``collection``.
 - ``augment``, ``batches``: what the networks are trained on.
 - ``losses``, ``colorings``, ``metrics``: structural similarity to train with; pictures from colors, and
   answers that need no network; scores to judge by.

@@ -1,7 +1,9 @@
 """Folders and archives, well-meant and ill-meant."""
 
+import errno
 import io
 import os
+import random
 import stat
 import tarfile
 import zipfile
@@ -253,6 +255,73 @@ def test_what_is_no_container(tmp_path):
     for path in (tmp_path / "x.txt", tmp_path / "nowhere"):
         with pytest.raises(CourseError, match="neither a folder nor"):
             read(path)
+
+
+@pytest.mark.parametrize("name", ["x.tar", "x.tgz", "x.tar.gz", "x.tar.bz2", "x.tar.xz"])
+def test_a_tar_that_ends_with_a_zip_is_a_tar(name, tmp_path):
+    inner = write_zip(tmp_path / "inner.zip", [("wrong.jpg", b"wrong")]).read_bytes()
+    path = tmp_path / name
+    with tarfile.open(
+        path, {"bz2": "w:bz2", "xz": "w:xz", "tar": "w"}.get(name[-3:].lstrip("."), "w:gz")
+    ) as archive:
+        for member, content in (("a.jpg", b"one"), ("last.zip", inner)):
+            entry = tarfile.TarInfo(member)
+            entry.size = len(content)
+            archive.addfile(entry, io.BytesIO(content))
+    for rest in (b"", inner):
+        path.write_bytes(path.read_bytes() + rest)
+        if name == "x.tar" or not rest:
+            assert read(path) == {"a.jpg": b"one", "last.zip": inner}
+
+
+@pytest.mark.parametrize(
+    "start", [b"\xff\xd8\xff\xe0", b"%PDF-1.7", b"\x1f\x8b\x08\0", b"a letter", b"Rar!\x1a\7"]
+)
+def test_what_only_ends_like_a_zip_is_none(start, tmp_path):
+    inner = write_zip(tmp_path / "inner.zip", FILES.items()).read_bytes()
+    (tmp_path / "x").write_bytes(start.ljust(600, b"x") + inner)
+    with pytest.raises(CourseError, match="neither a folder nor"):
+        read(tmp_path / "x")
+
+
+@pytest.mark.parametrize("program", [b"MZ\x90\0", b"\x7fELF", b"#!/bin/sh\nexit\n", b"\xcf\xfa\xed\xfe"])
+def test_a_zip_that_unpacks_itself_is_read(program, tmp_path):
+    inner = write_zip(tmp_path / "inner.zip", FILES.items()).read_bytes()
+    (tmp_path / "x.exe").write_bytes(program.ljust(600, b"\0") + inner)
+    assert read(tmp_path / "x.exe") == FILES
+    (tmp_path / "x.exe").write_bytes(program.ljust(600, b"\0"))
+    with pytest.raises(CourseError, match="neither a folder nor"):
+        read(tmp_path / "x.exe")
+
+
+def test_an_empty_zip_is_a_zip(tmp_path):
+    assert read(write_zip(tmp_path / "x.zip", [])) == {}
+
+
+@pytest.mark.parametrize("kind", ["gz", "bz2", "xz"])
+def test_a_tar_whose_first_block_is_damaged_is_one_line(kind, tmp_path):
+    path = tmp_path / "x"
+    with tarfile.open(path, f"w:{kind}") as archive:
+        entry = tarfile.TarInfo("a.jpg")
+        entry.size = 10_000
+        archive.addfile(entry, io.BytesIO(random.Random(0).randbytes(10_000)))
+    whole = bytearray(path.read_bytes())
+    whole[20:60] = bytes(40)
+    path.write_bytes(whole)
+    with pytest.raises(CourseError) as refusal:
+        read(path)
+    assert "\n" not in str(refusal.value)
+
+
+def test_an_archive_that_may_not_be_read_is_one_line(tmp_path, monkeypatch):
+    path = write_zip(tmp_path / "x.zip", FILES.items())
+
+    def refuse(*_):
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr(type(path), "open", refuse)
+    with pytest.raises(CourseError, match=r"x\.zip cannot be read \(Permission denied\)$"):
+        read(path)
 
 
 def test_fingerprint_changes_with_every_change(tmp_path):

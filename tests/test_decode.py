@@ -3,7 +3,9 @@
 import io
 import random
 import struct
+import threading
 import zlib
+from contextlib import suppress
 
 import numpy as np
 import pytest
@@ -12,7 +14,7 @@ from PIL import Image, ImageChops, ImageCms
 
 from helpers.errors import CourseError
 from helpers.photographs import decode
-from helpers.photographs.decode import DecodeError, open_picture, square
+from helpers.photographs.decode import Budget, DecodeError, open_picture, square, squares
 
 pytestmark = pytest.mark.quick
 
@@ -39,12 +41,13 @@ def saved(image, form, **options):
     return buffer.getvalue()
 
 
+def chunk(name, body, damage=0):
+    checksum = zlib.crc32(name + body) ^ damage
+    return struct.pack(">I", len(body)) + name + body + struct.pack(">I", checksum)
+
+
 def png(width, height, depth, kind, rows, *chunks):
     """Write a PNG by hand, for what Pillow reads but does not write."""
-
-    def chunk(name, body):
-        return struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body))
-
     header = chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, depth, kind, 0, 0, 0))
     body = b"".join(b"\0" + row for row in rows)
     return (
@@ -65,6 +68,35 @@ def without_adobe_marker(jpeg):
 def profile_with_red_and_blue_swapped():
     profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
     return profile.replace(b"rXYZ", b"_XYZ").replace(b"bXYZ", b"rXYZ").replace(b"_XYZ", b"bXYZ")
+
+
+def profile(space, pcs, **tags):
+    """Write a color profile by hand."""
+    at, table, bodies = 132 + 12 * len(tags), b"", b""
+    for name, body in tags.items():
+        table += struct.pack(">4sII", name.encode(), at + len(bodies), len(body))
+        bodies += body
+    header = struct.pack(">I4sI4s4s4s", at + len(bodies), b"", 0x02400000, b"prtr", space, pcs)
+    header = header.ljust(36, b"\0") + b"acsp"
+    white = struct.pack(">3i", 63190, 65536, 54061)
+    return (header.ljust(68, b"\0") + white).ljust(128, b"\0") + struct.pack(">I", len(tags)) + table + bodies
+
+
+def grey_profile():
+    """Say that grey is stored with gamma 1."""
+    return profile(b"GRAY", b"XYZ ", kTRC=b"curv" + bytes(8))
+
+
+def cmyk_profile():
+    """Say that every ink gives one and the same grey."""
+    ramp = bytes(range(256))
+    lut = (
+        b"mft1"
+        + bytes(4)
+        + bytes([4, 3, 2, 0])
+        + struct.pack(">9i", *(65536 * (i % 4 == 0) for i in range(9)))
+    )
+    return profile(b"CMYK", b"Lab ", A2B0=lut + 4 * ramp + 16 * bytes([128, 128, 128]) + 3 * ramp)
 
 
 def assert_same_colors(data, photograph, tolerance=12):
@@ -196,6 +228,234 @@ def test_damaged_color_profile_costs_nothing(photograph):
         photograph.convert("L"), "PNG", icc_profile=profile_with_red_and_blue_swapped()
     )
     assert open_picture(grey_profile_expected).mode == "RGB"
+
+
+PROFILES = {"L": grey_profile, "RGB": profile_with_red_and_blue_swapped, "CMYK": cmyk_profile}
+KINDS_OF_COLOR = {
+    "L": [("L", "JPEG"), ("L", "PNG"), ("L", "TIFF"), ("LA", "PNG"), ("1", "PNG")],
+    "RGB": [
+        *(("RGB", form) for form in ("JPEG", "PNG", "TIFF", "WEBP", "AVIF")),
+        *(("RGBA", form) for form in ("PNG", "WEBP", "AVIF", "TIFF")),
+        ("P", "PNG"),
+        ("P", "TIFF"),
+    ],
+    "CMYK": [("CMYK", "JPEG"), ("CMYK", "TIFF")],
+}
+
+
+@pytest.mark.parametrize("profiled", PROFILES)
+@pytest.mark.parametrize("kind", KINDS_OF_COLOR)
+def test_a_profile_counts_for_its_own_kind_of_color_alone(kind, profiled, photograph):
+    for mode, form in KINDS_OF_COLOR[kind]:
+        image = photograph.quantize(64) if mode == "P" else photograph.convert(mode)
+        without = open_picture(saved(image, form))
+        found = open_picture(saved(image, form, icc_profile=PROFILES[profiled]()))
+        # Black and white are what they are with any curve.
+        changed = kind == profiled and mode != "1"
+        assert (np.asarray(without) != np.asarray(found)).any() == changed, (mode, form)
+
+
+def test_a_grey_profile_counts_for_sixteen_bits_with_transparency():
+    rows = [struct.pack(">HH", 20_000, 65_535)]
+    assert open_picture(png(1, 1, 16, 4, rows)).getpixel((0, 0)) == (78, 78, 78)
+    light = open_picture(png(1, 1, 16, 4, rows, (b"iCCP", b"grey\0\0" + zlib.compress(grey_profile()))))
+    assert min(light.getpixel((0, 0))) > 140
+
+
+# What says nothing about a PNG's pixels ---------------------------------------------------------------
+
+
+def with_chunks(data, *chunks):
+    """Put chunks before the pixels of a PNG, and after them."""
+    start, end = data.index(b"IDAT") - 4, data.index(b"IEND") - 4
+    return data[:start] + b"".join(chunks) + data[start:end] + b"".join(chunks) + data[end:]
+
+
+LONG = b"a word or two " * 2**18
+ODD_CHUNKS = {
+    "long text": chunk(b"tEXt", b"Comment\0" + LONG),
+    "long compressed text": chunk(b"zTXt", b"Comment\0\0" + zlib.compress(LONG)),
+    "long XMP": chunk(b"iTXt", b"XML:com.adobe.xmp\0\1\0\0\0" + zlib.compress(LONG)),
+    "a bomb of XMP": chunk(b"iTXt", b"XML:com.adobe.xmp\0\1\0\0\0" + zlib.compress(8 * LONG)),
+    "a bomb of EXIF": chunk(b"zTXt", b"Raw profile type exif\0\0" + zlib.compress(8 * LONG)),
+    "text in an unknown compression": chunk(b"zTXt", b"Raw profile type exif\0\7" + b"x"),
+    "a damaged time": chunk(b"tIME", b"\7\xea\1\1\1\1\1", damage=1),
+    "a damaged resolution": chunk(b"pHYs", bytes(9), damage=1),
+    "a short resolution": chunk(b"pHYs", b"\0"),
+    "a short gamma": chunk(b"gAMA", b"\0"),
+    "a short chromaticity": chunk(b"cHRM", b"\0"),
+    "an empty intent": chunk(b"sRGB", b""),
+    "damaged EXIF": chunk(b"eXIf", b"MM\0*\xff\xff\xff\xff", damage=1),
+    "broken EXIF": chunk(b"eXIf", b"MM\0*\xff\xff\xff\xff"),
+    "a broken animation": chunk(b"acTL", b"\0") + chunk(b"fcTL", b"\0"),
+    "a private chunk": chunk(b"prVt", b"\xff" * 100, damage=1),
+}
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("odd", ODD_CHUNKS)
+def test_a_chunk_that_says_nothing_about_the_pixels_costs_nothing(odd, photograph):
+    data = with_chunks(saved(photograph, "PNG"), ODD_CHUNKS[odd])
+    assert np.array_equal(open_picture(data), photograph)
+
+
+@pytest.mark.parametrize("name", [b"IHDR", b"PLTE", b"tRNS", b"iCCP"])
+def test_a_damaged_chunk_that_matters_is_refused(name, photograph):
+    image = photograph.quantize(16)
+    options = {"transparency": 0, "icc_profile": profile_with_red_and_blue_swapped()}
+    data = bytearray(saved(image, "PNG", **options))
+    open_picture(bytes(data))
+    at = data.index(name)
+    data[at + 4 + struct.unpack(">I", data[at - 4 : at])[0]] ^= 1  # its checksum
+    with pytest.raises(DecodeError, match="damaged or cut off"):
+        open_picture(bytes(data))
+
+
+def test_a_long_color_profile_is_converted(photograph):
+    red, green, blue = photograph.split()
+    long = profile_with_red_and_blue_swapped() + random.Random(0).randbytes(3 * 2**20)
+    assert_same_colors(saved(Image.merge("RGB", (blue, green, red)), "PNG", icc_profile=long), photograph, 1)
+    with pytest.raises(DecodeError, match=r"^its color profile is larger than 8 MB$"):
+        open_picture(saved(photograph, "PNG", icc_profile=long + bytes(6 * 2**20)))
+
+
+def test_orientation_is_honored_between_odd_chunks(photograph):
+    turned = photograph.transpose(Image.Transpose.ROTATE_90)
+    text = b'<x tiff:Orientation="6"/>' + LONG
+    xmp = chunk(b"iTXt", b"XML:com.adobe.xmp\0\1\0\0\0" + zlib.compress(text))
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    odd = ODD_CHUNKS["a short resolution"] + ODD_CHUNKS["long text"]
+    assert_same_colors(with_chunks(saved(turned, "PNG"), odd, xmp), photograph, 1)
+    assert_same_colors(with_chunks(saved(turned, "PNG", exif=exif), odd), photograph, 1)
+
+
+def test_a_moving_png_gives_its_first_frame(photograph):
+    frames = [Image.new("RGB", photograph.size), photograph.rotate(180)]
+    assert_same_colors(saved(photograph, "PNG", save_all=True, append_images=frames), photograph, 1)
+    apart = saved(photograph, "PNG", save_all=True, append_images=frames, default_image=True)
+    assert_same_colors(apart, photograph, 1)
+
+
+# What says nothing about the pixels elsewhere ---------------------------------------------------------
+
+
+@pytest.mark.parametrize("form", ["JPEG", "PNG", "GIF", "WEBP", "BMP", "TIFF"])
+def test_what_follows_a_picture_costs_nothing(form, photograph):
+    data = saved(photograph.quantize(64) if form == "GIF" else photograph, form)
+    for rest in (b"\0", b"more" * 10_000, data):
+        assert np.array_equal(open_picture(data + rest), open_picture(data))
+
+
+def test_long_metadata_in_a_jpeg_costs_nothing(photograph):
+    whole = saved(photograph, "JPEG", quality=95)
+    segments = b"".join(
+        marker + struct.pack(">H", 65_535) + (start + b"x" * 65_533)[:65_533]
+        for marker, start in [
+            (b"\xff\xed", b"Photoshop 3.0\0"),
+            (b"\xff\xe1", b"http://ns.adobe.com/xap/1.0/\0"),
+        ]
+        for _ in range(60)
+    )
+    assert np.array_equal(open_picture(whole[:2] + segments + whole[2:]), open_picture(whole))
+
+
+@pytest.mark.parametrize("cut", [1.0, 0.75])
+def test_a_jpeg_of_several_pictures_gives_its_first(cut, photograph):
+    several = saved(photograph, "MPO", save_all=True, append_images=[photograph.rotate(180)], quality=95)
+    assert_same_colors(several[: int(cut * len(several))], photograph)
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("form", ["JPEG", "WEBP", "AVIF"])
+def test_broken_exif_costs_nothing(form, photograph):
+    exif = Image.Exif()
+    exif[0x0110] = "a camera"
+    exif.get_ifd(0x8769)[0x9003] = "2026:01:01 00:00:00"
+    whole = saved(photograph, form, exif=exif, quality=95)
+    date = whole.index(b"2026:01:01")
+    at = max(whole.rfind(b"\x69\x87", 0, date), whole.rfind(b"\x87\x69", 0, date))
+    assert at > 0
+    broken = whole[: at + 8] + b"\xf0\xff\xff\xf0" + whole[at + 12 :]
+    assert_same_colors(broken, photograph, 20)
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("tag", [330, 34665, 34853, 40965])
+def test_tags_of_a_tiff_that_lead_nowhere_cost_nothing(tag, photograph):
+    for offset in (1, 0x7FFFFFF0):
+        buffer = io.BytesIO()
+        extra = [(tag, "I", 1, offset, False)]
+        tifffile.imwrite(buffer, np.asarray(photograph), photometric="rgb", extratags=extra)
+        assert np.array_equal(open_picture(buffer.getvalue()), photograph)
+
+
+# Memory -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_strips_give_what_the_whole_picture_gives(orientation, monkeypatch):
+    noise = Image.fromarray(np.random.default_rng(2).integers(0, 256, (70, 53, 4), np.uint8))
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    stored = [
+        saved(noise.convert("RGB"), "JPEG", exif=exif, icc_profile=profile_with_red_and_blue_swapped()),
+        saved(noise.convert("CMYK"), "JPEG", exif=exif),
+        saved(noise, "PNG", exif=exif),
+        saved(Image.fromarray(np.asarray(noise)[..., 0].astype(np.uint16) * 250), "PNG", exif=exif),
+        saved(noise.convert("RGB").quantize(16), "PNG", exif=exif, transparency=3),
+    ]
+    for data in stored:
+        whole = open_picture(data)
+        expected = [square(whole, size) for size in (7, 16)]
+        assert all(map(np.array_equal, squares(data, (7, 16))[0], expected))
+        for pixels in (1, 200, 10**6):
+            with monkeypatch.context() as patch:
+                patch.setattr(decode, "_WHOLE", 0)
+                patch.setattr(decode, "_STRIP", pixels)
+                found, stated = squares(data, (7, 16))
+                assert np.array_equal(open_picture(data), whole)
+            assert all(map(np.array_equal, found, expected))
+            assert stated == (53, 70)
+
+
+def test_a_budget_lends_no_more_than_there_is():
+    budget, lent, most, over = Budget(10), [], [], threading.Lock()
+    started = threading.Barrier(8)
+
+    def borrow(count):
+        started.wait()
+        for _ in range(200):
+            with budget.lend(count):
+                with over:
+                    lent.append(count)
+                    most.append(sum(lent))
+                with over:
+                    lent.remove(count)
+
+    threads = [threading.Thread(target=borrow, args=(count,)) for count in (10, 7, 5, 5, 3, 3, 2, 1)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(most) == 1600
+    assert max(most) == 10
+    assert budget.left == 10
+
+
+def test_what_was_lent_is_given_back_whatever_happens(photograph):
+    data = saved(photograph, "PNG")
+    for each in (data, data[:-40], b"no picture", saved(Image.new("F", (8, 8)), "TIFF")):
+        with suppress(DecodeError):
+            squares(each, [16])
+        assert decode._memory.left == decode.MOST_MEMORY
+
+
+@pytest.mark.parametrize("form", ["JPEG", "PNG", "WEBP", "TIFF", "AVIF", "JPEG2000", "GIF"])
+def test_a_picture_that_needs_more_memory_than_there_is_is_named(form, photograph, monkeypatch):
+    monkeypatch.setattr(decode, "_memory", Budget(10**5))
+    with pytest.raises(DecodeError, match=rf"^0 megapixels as {form} need more than 0 MB: save it smaller$"):
+        open_picture(saved(photograph, form))
 
 
 NO_PICTURES = {

@@ -12,7 +12,7 @@ import stat
 import tarfile
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -27,6 +27,16 @@ _LITTER = re.compile(
     r"__MACOSX|(eh)?Thumbs\.db|desktop\.ini|\$RECYCLE\.BIN|RECYCLER|System Volume Information|lost\+found"
     r"|@eaDir|@Recycle|@Recently-Snapshot|.*@Syno\w+|#recycle|#snapshot|.*\.lrdata|THMBNL|_vti_cnf",
     re.IGNORECASE,
+)
+_ZIP = (b"PK\3\4", b"PK\5\6", b"PK\7\10")
+_PROGRAM = (
+    b"MZ",
+    b"\x7fELF",
+    b"#!",
+    b"\xfe\xed\xfa",
+    b"\xcf\xfa\xed\xfe",
+    b"\xce\xfa\xed\xfe",
+    b"\xca\xfe\xba\xbe",
 )
 
 
@@ -79,14 +89,7 @@ def members(path: Path) -> Iterator[Member]:
         If the path is neither, if the archive is damaged, or if it holds more than 200,000
         files or 50 GB.
     """
-    if path.is_dir():
-        read = _read_folder(path)
-    elif zipfile.is_zipfile(path):
-        read = _read_zip(path)
-    elif path.is_file() and tarfile.is_tarfile(path):
-        read = _read_tar(path)
-    else:
-        raise CourseError(f"{path} is neither a folder nor a .zip or .tar archive")
+    read = (_read_folder if path.is_dir() else _reader(path))(path)
     files = total = 0
     try:
         for member in read:
@@ -100,6 +103,22 @@ def members(path: Path) -> Iterator[Member]:
             yield replace(member, name=readable.replace("\\", "/"))
     except (OSError, tarfile.TarError, zipfile.BadZipFile, *_DAMAGE) as error:
         raise CourseError(f"{path} is damaged or cut off ({error}): fetch it again") from None
+
+
+def _reader(path: Path) -> Callable[[Path], Iterator[Member]]:
+    """Tell an archive by its beginning: any file may end like a .zip, as one does that holds one."""
+    try:
+        if path.is_file():
+            with path.open("rb") as file:
+                start = file.read(8)
+            if tarfile.is_tarfile(path):
+                return _read_tar
+            # A .zip that unpacks itself begins with a program.
+            if start.startswith(_ZIP) or (start.startswith(_PROGRAM) and zipfile.is_zipfile(path)):
+                return _read_zip
+    except OSError as error:
+        raise CourseError(f"{path} cannot be read ({error.strerror or error})") from None
+    raise CourseError(f"{path} is neither a folder nor a .zip or .tar archive")
 
 
 def _read_folder(path: Path) -> Iterator[Member]:

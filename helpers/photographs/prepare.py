@@ -23,6 +23,8 @@ from helpers.photographs.splits import SPLITS
 VERSION = 2
 _BATCH = 32
 _BATCH_BYTES = 16 * 2**20
+# Files that are in memory at one time, as long as it is not a single one that is larger.
+_WAITING_BYTES = 128 * 2**20
 
 
 @dataclass(frozen=True)
@@ -94,9 +96,11 @@ def _decode_all(part: Part, size: int, target: Path) -> _Found:
     found = _Found()
     workers = min(os.cpu_count() or 1, 8)
     waiting: deque = deque()
+    held: deque[int] = deque()
 
     def collect() -> None:
         photographs, descriptors = waiting.popleft().result()
+        held.popleft()
         for name, sha256, stated, square, reason in photographs:
             if reason:
                 found.skipped.append((name, reason))
@@ -115,9 +119,11 @@ def _decode_all(part: Part, size: int, target: Path) -> _Found:
         transfer.progress(notebook=False, desc=f"preparing {part.path.name}", unit=" photographs") as bar,
     ):
         for batch in _batches(_members(part), size, found):
-            waiting.append(pool.submit(_decode_batch, batch, size))
-            if len(waiting) > workers + 1:
+            read = sum(len(member.data or b"") for member in batch)
+            while waiting and (len(waiting) > workers or sum(held) + read > _WAITING_BYTES):
                 collect()
+            waiting.append(pool.submit(_decode_batch, batch, size))
+            held.append(read)
         while waiting:
             collect()
     return found
@@ -154,13 +160,13 @@ def _decode_batch(batch: list[archives.Member], size: int) -> tuple[list[tuple],
         try:
             if member.data is None:
                 raise decode.DecodeError(member.reason)
-            image = decode.open_picture(member.data, size)
+            squares, stated = decode.squares(member.data, (hygiene.THUMBNAIL, size))
         except decode.DecodeError as error:
             photographs.append((member.name, "", None, None, str(error)))
             continue
-        thumbnails.append(decode.square(image, hygiene.THUMBNAIL))
+        thumbnails.append(squares[0])
         sha256 = hashlib.sha256(member.data).hexdigest()
-        photographs.append((member.name, sha256, image.info["size"], decode.square(image, size), ""))
+        photographs.append((member.name, sha256, stated, squares[1], ""))
     return photographs, hygiene.describe(np.stack(thumbnails)) if thumbnails else None
 
 

@@ -126,7 +126,7 @@ def _photograph(session: requests.Session, url: str) -> bytes:
             content = response.content
         except requests.RequestException:
             raise CourseError(f"{urlsplit(url).hostname} broke off: run this again") from None
-    decode.open_picture(content)
+    decode.decode(content, 64)
     return content
 
 
