@@ -30,11 +30,11 @@ COARSEST = 32  # the encoder halves the size five times
 LONGEST = 1024  # pixels, the longest side that a network sees, of a picture however long
 # CIE units by which the colors of a twentieth of a photograph differ from its main hue, at least; else it
 # is a toned print, such as sepia.
-OTHER_HUE = 8
+OTHER_HUE = 5
 # What a format can hold in color; others become PNG.
 HOLDS_COLOR = {"JPEG", "PNG", "WEBP", "TIFF", "BMP", "JPEG2000", "AVIF", "PPM"}
 _SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
-# Of the first level of EXIF data, what says something of the picture, whatever the file's layout: description,
+# Of the first level of EXIF data, what says something of the picture, whatever its layout: description,
 # camera, resolution, program, date, author, rights, rating, Windows' own texts, and the parts for exposure
 # and place. Not the orientation, which is applied; the thumbnail, still grey, lies elsewhere and is dropped.
 _TOLD = {
