@@ -1,4 +1,4 @@
-"""The command line: `python -m helpers run`, `fetch`, `sources`, `refresh` and `keep`."""
+"""The command line: `python -m helpers run`, `colorize`, `fetch`, `sources`, `refresh`, `keep`."""
 
 import argparse
 import io
@@ -106,6 +106,28 @@ def _parser() -> argparse.ArgumentParser:
         help="the folder to put it in, data/downloads if not given; then give the printed path as PHOTOS",
     )
 
+    color = commands.add_parser("colorize", help="color pictures of your own")
+    color.set_defaults(command=_colorize)
+    color.add_argument(
+        "inputs",
+        nargs="+",
+        metavar="INPUT",
+        help="files and folders; `-` alone for standard input to standard output",
+    )
+    color.add_argument(
+        "-o",
+        dest="out",
+        metavar="OUT",
+        help="the file to write, or the folder for several; NAME-colored beside each if not given",
+    )
+    color.add_argument(
+        "--network", metavar="NAME", help="one that comes with the course, or FILE.keras of a run"
+    )
+    color.add_argument(
+        "--vividness", type=share, metavar="V", help="0 (careful) to 1 (bold), for the colorizer"
+    )
+    color.add_argument("--force", action="store_true", help="replace results that are there already")
+
     keep = commands.add_parser(
         "keep", help="make the networks of a run the recorded ones, and write the README's table anew"
     )
@@ -121,6 +143,13 @@ def minutes(text: str) -> float:
     """Read a number of minutes above 0."""
     if not 0 < (number := float(text)) < math.inf:
         raise argparse.ArgumentTypeError(f"{text} is not a number of minutes above 0")
+    return number
+
+
+def share(text: str) -> float:
+    """Read a number from 0 to 1."""
+    if not 0 <= (number := float(text)) <= 1:
+        raise argparse.ArgumentTypeError(f"{text} is not a number from 0 to 1")
     return number
 
 
@@ -176,6 +205,20 @@ def _fetch(options: argparse.Namespace) -> int:
             check_folder(options.to)
     print(fetch(options.name, options.to))
     return 0
+
+
+def _colorize(options: argparse.Namespace) -> int:
+    inputs = options.inputs
+    if "-" in inputs and len(inputs) > 1:
+        raise _RefusedError("`-` stands for standard input, alone")
+    if missing := [each for each in inputs if each != "-" and not Path(each).expanduser().exists()]:
+        raise _RefusedError(f"there is no {', '.join(missing)}")
+    from helpers import colorize
+
+    with _refusing():
+        installed.check_backend()
+        colorizer = colorize.load(options.network, options.vividness)
+    return 1 if colorize.run(inputs, options.out, colorizer, options.force) else 0
 
 
 def _keep(options: argparse.Namespace) -> int:

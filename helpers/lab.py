@@ -25,6 +25,8 @@ L_SCALE = 100
 AB_SCALE = 128
 # What resizing in floating point may leave beyond 0 and 1.
 ROUNDING = 1e-5
+# Of the interval in which a chroma that can be shown is looked for: to a thousandth.
+HALVINGS = 10
 
 
 def rgb_to_lab(rgb):
@@ -88,12 +90,44 @@ def lab_to_rgb(lab):
     _check_channels(lab, "LAB")
     if xp is np:
         _check_lab_values(lab)
-    lab = _float32(xp, lab)
-    fy = (lab[..., 0] + 16) / 116
-    fx = fy + lab[..., 1] / 500
-    fz = fy - lab[..., 2] / 200
-    xyz = xp.stack([_cube(xp, plane) for plane in (fx, fy, fz)], axis=-1)
-    return xp.clip(_gamma(xp, xp.stack(_mix(xyz, FROM_XYZ), axis=-1)), 0.0, 1.0)
+    return xp.clip(_gamma(xp, _linear_rgb(xp, _float32(xp, lab))), 0.0, 1.0)
+
+
+def to_gamut(lab):
+    """Convert CIE L*a*b* to sRGB; what no screen can show is made less colorful first.
+
+    Where `lab_to_rgb` clips red, green and blue each on its own, which changes lightness and hue, this lowers
+    the chroma at constant L and hue until the color can be shown.
+
+    Parameters
+    ----------
+    lab : (..., 3) ndarray of float
+        L in 0..100, a and b in CIE units.
+
+    Returns
+    -------
+    rgb : (..., 3) ndarray of float32
+        In 0..1.
+
+    Raises
+    ------
+    CourseError
+        As from `lab_to_rgb`.
+    """
+    _check_channels(lab, "LAB")
+    _check_lab_values(lab)
+    linear = _linear_rgb(np, lab.astype(np.float32, copy=False))
+    outside = ((linear < 0) | (linear > 1)).any(axis=-1)
+    if outside.any():
+        L, ab = np.split(lab[outside].astype(np.float32), [1], axis=-1)
+        least, most = np.zeros_like(L), np.ones_like(L)
+        for _ in range(HALVINGS):
+            share = (least + most) / 2
+            found = _linear_rgb(np, np.concatenate([L, share * ab], axis=-1))
+            shown = ((found >= 0) & (found <= 1)).all(axis=-1, keepdims=True)
+            least, most = np.where(shown, share, least), np.where(shown, most, share)
+        linear[outside] = _linear_rgb(np, np.concatenate([L, least * ab], axis=-1))
+    return np.clip(_gamma(np, linear), 0.0, 1.0)
 
 
 def normalize(lab):
@@ -212,6 +246,15 @@ def colorfulness(rgb):
 def _linear_table():
     """Return the linear light of each of the 256 values of a channel."""
     return _linearize(np, np.arange(256) / 255).astype(np.float32)
+
+
+def _linear_rgb(xp, lab):
+    """Convert LAB to linear light, which lies outside of 0..1 where no screen shows the color."""
+    fy = (lab[..., 0] + 16) / 116
+    fx = fy + lab[..., 1] / 500
+    fz = fy - lab[..., 2] / 200
+    xyz = xp.stack([_cube(xp, plane) for plane in (fx, fy, fz)], axis=-1)
+    return xp.stack(_mix(xyz, FROM_XYZ), axis=-1)
 
 
 def _linearize(xp, rgb):

@@ -179,7 +179,8 @@ def test_keeping_a_run_copies_it_and_writes_the_table(run, kept, fresh, monkeypa
         assert path.read_bytes() == (run / path.name).read_bytes()
     assert records.read(kept / "dcgan.json")["sample"] == {"psnr": 20.0}
     text = recorded.README.read_text(encoding="utf-8")
-    assert text == f"before\n{recorded.MARKS[0]}\n{recorded.table(recorded.README_METRICS)}{recorded.MARKS[1]}\nafter\n"
+    table = recorded.table(recorded.README_METRICS)
+    assert text == f"before\n{recorded.MARKS[0]}\n{table}{recorded.MARKS[1]}\nafter\n"
     recorded.keep(run)
     assert recorded.README.read_text(encoding="utf-8") == text
 

@@ -63,7 +63,7 @@ def fingerprint(path: Path) -> str:
         A sha256 in hexadecimal that changes when a file is added, removed or written.
     """
     digest = hashlib.sha256(os.fsencode(path.resolve()))
-    for name, file, reason in _files(path) if path.is_dir() else [(path.name, path, "")]:
+    for name, file, reason in files_of(path) if path.is_dir() else [(path.name, path, "")]:
         about = None if reason else file.stat()
         state = reason if about is None else f"{about.st_size}\0{about.st_mtime_ns}"
         digest.update(f"{name}\0{state}\n".encode(errors="surrogateescape"))
@@ -122,7 +122,7 @@ def _reader(path: Path) -> Callable[[Path], Iterator[Member]]:
 
 
 def _read_folder(path: Path) -> Iterator[Member]:
-    for name, file, reason in _files(path):
+    for name, file, reason in files_of(path):
         try:
             if not reason and file.stat().st_size > LARGEST_FILE:
                 reason = _too_large()
@@ -131,8 +131,28 @@ def _read_folder(path: Path) -> Iterator[Member]:
             yield Member(name, reason=_unreadable(error))
 
 
-def _files(path: Path) -> Iterator[tuple[str, Path, str]]:
-    """Find what lies in a folder, through links too: its name, where it is, and why it cannot be read."""
+def files_of(path: Path) -> Iterator[tuple[str, Path, str]]:
+    """Find what lies in a folder, through links too.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+        A folder.
+
+    Yields
+    ------
+    name : str
+        Within the folder, with forward slashes.
+    file : pathlib.Path
+        Where it is.
+    reason : str
+        Why it cannot be read; '' if it can.
+
+    Raises
+    ------
+    CourseError
+        If the folder itself cannot be read, or if it holds more than 200,000 files.
+    """
     count = 0
     for folder, subfolders, names, reason in _walk(path, ()):
         count += len(names) + 1

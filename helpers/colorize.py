@@ -1,0 +1,431 @@
+"""A picture of one's own, colored: any format, any size, with all that belongs to it.
+
+The network sees a small copy. Its colors are enlarged and put over the full lightness
+of the original, strip by strip, so that a hundred megapixels need little more memory
+than their pixels.
+"""
+
+import io
+import os
+import struct
+import sys
+import zlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageCms, ImageOps
+
+from helpers import embeddings, files, networks, recorded, records
+from helpers.backend import keras
+from helpers.errors import CourseError
+from helpers.lab import normalize, rgb_to_lab, to_gamut
+from helpers.photographs import archives, decode
+from helpers.photographs.transfer import progress
+from helpers.threads import on_threads
+
+STRIP = 2**20  # pixels that are converted at once by a thread
+COARSEST = 32  # the encoder halves the size five times
+LONGEST = 1024  # pixels, the longest side that a network sees, of a picture however long
+# CIE units by which the colors of a twentieth of a photograph differ from its main hue, at least; else it
+# is a toned print, such as sepia.
+OTHER_HUE = 5
+# What a format can hold in color; others become PNG.
+HOLDS_COLOR = {"JPEG", "PNG", "WEBP", "TIFF", "BMP", "JPEG2000", "AVIF", "PPM"}
+_SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+# Of the first level of EXIF data, what says something of the picture, whatever its layout: description,
+# camera, resolution, program, date, author, rights, rating, Windows' own texts, and the parts for exposure
+# and place. Not the orientation, which is applied; the thumbnail, still grey, lies elsewhere and is dropped.
+_TOLD = {
+    0x010E,
+    0x010F,
+    0x0110,
+    0x011A,
+    0x011B,
+    0x0128,
+    0x0131,
+    0x0132,
+    0x013B,
+    0x8298,
+    0x4746,
+    0x8769,
+    0x8825,
+}
+_TOLD |= set(range(0x9C9B, 0x9CA0))
+_SAVE = {
+    "JPEG": {"quality": 95, "subsampling": 0},
+    "WEBP": {"quality": 95},
+    "AVIF": {"quality": 90},
+    "TIFF": {"compression": "tiff_adobe_deflate"},
+}
+
+
+@dataclass(frozen=True)
+class Colorizer:
+    """A trained network, and how it wants its pictures.
+
+    Attributes
+    ----------
+    network : keras.Model
+        Gives ab for L.
+    side : int
+        The side in pixels of the squares that it was trained on.
+    backbone : str
+        The pretrained network whose embedding it reads; '' for none.
+    vividness : float
+        As `helpers.networks.predict_ab` takes it.
+    """
+
+    network: keras.Model
+    side: int
+    backbone: str = ""
+    vividness: float = 0.0
+
+
+def load(name: str | None = None, vividness: float | None = None) -> Colorizer:
+    """Load the network to color with.
+
+    Parameters
+    ----------
+    name : str, optional
+        One that comes with the course, or a `.keras` file with its record beside it, as a run writes them;
+        the colorizer if not given.
+    vividness : float, optional
+        0 to 1, for a network that can be told; what was chosen on validation photographs if not given.
+
+    Returns
+    -------
+    Colorizer
+        Ready for `colorize`.
+
+    Raises
+    ------
+    CourseError
+        If there is no such network, if its record is missing, or if it cannot be told how vivid to be.
+    """
+    known = recorded.names()
+    if name is None:
+        name = "colorizer" if "colorizer" in known else min(known, key=_error)
+    if name in known:
+        path = recorded.MODELS / f"{name}.keras"
+    elif (path := Path(name).expanduser()).suffix != ".keras" or not path.is_file():
+        raise CourseError(f"no network {name!r}: give a .keras file, or one of {', '.join(known)}")
+    if not path.with_suffix(".json").is_file():
+        raise CourseError(
+            f"{path} has no record beside it, {path.with_suffix('.json').name}: keep them together"
+        )
+    record = records.read(path.with_suffix(".json"))
+    network = networks.load(path)
+    can_be_told = isinstance(network.output, list)
+    if vividness is not None and not can_be_told:
+        raise CourseError(f"{path.stem} has one answer alone: only the colorizer can be told how vivid to be")
+    if vividness is None:
+        vividness = record.get("vivid", {}).get("vividness", 0.0) if can_be_told else 0.0
+    backbone = record["settings"]["backbone"] if len(network.inputs) > 1 else ""
+    return Colorizer(network, record["resolution"], backbone, vividness)
+
+
+def _error(name: str) -> float:
+    return recorded.read(name)["metrics"]["delta_e"]["mean"]
+
+
+@dataclass(frozen=True)
+class Original:
+    """A picture as it was given.
+
+    Attributes
+    ----------
+    pixels : (height, width) or (height, width, 3) ndarray of uint8 or uint16
+        sRGB, upright; uint16 only in grey.
+    alpha : PIL.Image.Image or None
+        Its transparency, in mode L.
+    format : str
+        As Pillow calls it.
+    exif : bytes
+        Without orientation and thumbnail; b'' for none.
+    colored : bool
+        Whether it has color already.
+    """
+
+    pixels: np.ndarray
+    alpha: Image.Image | None
+    format: str
+    exif: bytes
+    colored: bool
+
+
+def read(data: bytes) -> Original:
+    """Read a picture with what belongs to it.
+
+    Parameters
+    ----------
+    data : bytes
+        The file's content, in any format that `helpers.photographs.decode` reads.
+
+    Returns
+    -------
+    Original
+        In the size of the file, upright.
+
+    Raises
+    ------
+    DecodeError
+        If there is nothing to decode, with the reason in one line.
+    """
+    upright = decode.open_picture(data)
+    with Image.open(io.BytesIO(data), formats=decode.FORMATS) as image:
+        kind, deep = image.format, image.mode.startswith("I;16")
+        exif = _exif(image)
+        alpha = deep_pixels = None
+        if deep:
+            deep_pixels = np.asarray(ImageOps.exif_transpose(image)).astype(np.uint16, copy=False)
+        elif image.has_transparency_data:
+            alpha = ImageOps.exif_transpose(image.convert("RGBA")).getchannel("A")
+            # Over white, as `open_picture` puts it, a transparent edge would be too light.
+            upright = ImageOps.exif_transpose(image).convert("RGBA").convert("RGB")
+    if deep_pixels is not None:
+        return Original(deep_pixels, None, kind, exif, colored=False)
+    return Original(np.asarray(upright), alpha, kind, exif, _has_color(upright))
+
+
+def _has_color(image: Image.Image) -> bool:
+    """Tell a photograph in color from a grey one, and from a toned print, whose colors are all of one hue."""
+    ab = rgb_to_lab(np.asarray(image.resize((64, 64), Image.Resampling.BOX)))[..., 1:].reshape(-1, 2)
+    one_hue = ab.mean(axis=0) / max(np.linalg.norm(ab.mean(axis=0)), 1e-6)
+    aside = np.abs(ab @ [-one_hue[1], one_hue[0]])
+    return bool(np.percentile(np.maximum(aside, -ab @ one_hue), 95) > OTHER_HUE)
+
+
+def _exif(image: Image.Image) -> bytes:
+    try:
+        exif = image.getexif()
+        for tag in exif.keys() - _TOLD:
+            del exif[tag]
+        return exif.tobytes() if len(exif) else b""
+    except Exception:  # damaged EXIF data says nothing about the pixels
+        return b""
+
+
+def colorize(original: Original, colorizer: Colorizer) -> np.ndarray:
+    """Color a picture: the network's colors over the picture's own lightness.
+
+    Parameters
+    ----------
+    original : Original
+        The picture; its own colors, if it has any, are not looked at.
+    colorizer : Colorizer
+        The network.
+
+    Returns
+    -------
+    (height, width, 3) ndarray of uint8 or uint16
+        sRGB. A color that no screen can show is made less colorful, at the same lightness and hue.
+    """
+    height, width = original.pixels.shape[:2]
+    ab = predict(original, colorizer)
+    planes = [Image.fromarray(np.ascontiguousarray(ab[..., channel])) for channel in range(2)]
+    most = np.iinfo(original.pixels.dtype).max
+    colored = np.empty((height, width, 3), original.pixels.dtype)
+
+    def convert(top: int) -> None:
+        bottom = min(top + rows, height)
+        L = lightness(original.pixels[top:bottom])
+        box = (0, top * ab.shape[0] / height, ab.shape[1], bottom * ab.shape[0] / height)
+        enlarged = [
+            np.asarray(plane.resize((width, bottom - top), Image.Resampling.BICUBIC, box)) for plane in planes
+        ]
+        colored[top:bottom] = np.rint(to_gamut(np.stack([L, *enlarged], axis=-1)) * most)
+
+    rows = max(1, STRIP // width)
+    on_threads(convert, range(0, height, rows))
+    return colored
+
+
+def predict(original: Original, colorizer: Colorizer) -> np.ndarray:
+    """Predict the colors of a picture from a small copy of it.
+
+    Parameters
+    ----------
+    original : Original
+        The picture.
+    colorizer : Colorizer
+        The network.
+
+    Returns
+    -------
+    (h, w, 2) ndarray of float32
+        CIE units, at the size that the network gives.
+    """
+    height, width = original.pixels.shape[:2]
+    # As many pixels as the squares that the network was trained on, so that things have the size it knows.
+    scale = colorizer.side / (height * width) ** 0.5
+    shape = [
+        int(np.clip(round(side * scale / COARSEST) * COARSEST, COARSEST, LONGEST)) for side in (width, height)
+    ]
+    pixels = original.pixels if original.pixels.dtype == np.uint8 else (original.pixels >> 8).astype(np.uint8)
+    small = Image.fromarray(pixels).resize(shape, Image.Resampling.LANCZOS, reducing_gap=3).convert("RGB")
+    L, _ = normalize(rgb_to_lab(np.asarray(small)[None]))
+    inputs = L
+    if colorizer.backbone:
+        backbone = embeddings.load_backbone(colorizer.backbone)
+        inputs = [L, backbone.network.predict_on_batch(embeddings.grey_input(L, backbone))]
+    return networks.predict_ab(colorizer.network, inputs, colorizer.vividness)[0]
+
+
+def lightness(pixels: np.ndarray) -> np.ndarray:
+    """Compute the lightness of a part of a picture.
+
+    Parameters
+    ----------
+    pixels : (h, w) or (h, w, 3) ndarray of uint8 or uint16
+        sRGB.
+
+    Returns
+    -------
+    (h, w) ndarray of float32
+        L, 0..100.
+    """
+    if pixels.ndim == 2:
+        levels = np.arange(np.iinfo(pixels.dtype).max + 1, dtype=np.float32) / np.iinfo(pixels.dtype).max
+        return rgb_to_lab(np.repeat(levels[:, None], 3, axis=1))[:, 0][pixels]
+    return rgb_to_lab(pixels)[..., 0]
+
+
+def encode(original: Original, rgb: np.ndarray) -> tuple[bytes, str]:
+    """Write a colored picture in the format of its original, with what belonged to it.
+
+    Parameters
+    ----------
+    original : Original
+        Says the format, the transparency and the EXIF data.
+    rgb : (height, width, 3) ndarray of uint8 or uint16
+        The colored picture.
+
+    Returns
+    -------
+    content : bytes
+        The file.
+    format : str
+        Which format it is: that of the original, or PNG where that cannot hold color.
+    """
+    kind = original.format if original.format in HOLDS_COLOR else "PNG"
+    if original.format == "MPO":
+        kind = "JPEG"
+    target = io.BytesIO()
+    if rgb.dtype == np.uint16:
+        if kind == "TIFF":
+            import tifffile
+
+            tifffile.imwrite(target, rgb, photometric="rgb", compression="zlib", iccprofile=_SRGB)
+            return target.getvalue(), kind
+        return _deep_png(rgb, original.exif), "PNG"
+    image = Image.fromarray(rgb)
+    if original.alpha is not None and kind in ("PNG", "WEBP", "TIFF", "AVIF", "JPEG2000"):
+        image.putalpha(original.alpha)
+    about = {} if kind in ("BMP", "PPM", "JPEG2000") else {"icc_profile": _SRGB, "exif": original.exif}
+    image.save(target, kind, **_SAVE.get(kind, {}), **about)
+    return target.getvalue(), kind
+
+
+def _deep_png(rgb: np.ndarray, exif: bytes) -> bytes:
+    """Write sixteen bits a channel, which Pillow does not. Format: https://www.w3.org/TR/png-3/."""
+
+    def chunk(kind: bytes, content: bytes) -> bytes:
+        checksum = zlib.crc32(kind + content)
+        return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", checksum)
+
+    height, width = rgb.shape[:2]
+    rows = rgb.astype(">u2").reshape(height, -1)
+    body = b"".join(b"\0" + row.tobytes() for row in rows)
+    chunks = [
+        chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 16, 2, 0, 0, 0)),
+        chunk(b"iCCP", b"sRGB\0\0" + zlib.compress(_SRGB)),
+        *([chunk(b"eXIf", exif.removeprefix(b"Exif\0\0"))] if exif else []),
+        chunk(b"IDAT", zlib.compress(body, 6)),
+        chunk(b"IEND", b""),
+    ]
+    return b"\x89PNG\r\n\x1a\n" + b"".join(chunks)
+
+
+# The command ------------------------------------------------------------------------------------------
+
+
+def run(inputs: Sequence[str], out: str | None, colorizer: Colorizer, force: bool) -> int:
+    """Color files, folders, or what comes in, and write the results under their final names when whole.
+
+    Parameters
+    ----------
+    inputs : sequence of str
+        Files, folders, or ``-`` alone for standard input to standard output.
+    out : str, optional
+        A file for one picture, a folder for more; if not given, each result lies beside its original.
+    colorizer : Colorizer
+        The network.
+    force : bool
+        Whether results that are there already are replaced.
+
+    Returns
+    -------
+    int
+        How many pictures could not be colored; each was named.
+    """
+    if list(inputs) == ["-"]:
+        content, _ = _color(sys.stdin.buffer.read(), colorizer, "standard input")
+        if out is None:
+            sys.stdout.buffer.write(content)
+        else:
+            files.write_bytes(Path(out), content)
+        return 0
+    tasks = list(_tasks([Path(each).expanduser() for each in inputs], out and Path(out).expanduser()))
+    failed = 0
+    with progress(notebook=False, total=len(tasks), desc="coloring", unit=" pictures") as bar:
+        for source, target, reason in tasks:
+            try:
+                if reason:
+                    raise CourseError(reason)
+                _one(source, target, colorizer, force)
+            except (CourseError, OSError) as error:
+                failed += 1
+                bar.write(f"{source}: {getattr(error, 'strerror', None) or error}", file=sys.stderr)
+            bar.update()
+    return failed
+
+
+def _one(source: Path, target: Path, colorizer: Colorizer, force: bool) -> None:
+    content, kind = _color(source.read_bytes(), colorizer, str(source))
+    if kind == "PNG" and target.suffix.casefold() not in (".png", ""):
+        target = target.with_suffix(".png")
+    if target.exists() and (not force or target.samefile(source)):
+        replaced = (
+            "would replace the original" if target.samefile(source) else "is there already: give --force"
+        )
+        raise CourseError(f"{target} {replaced}")
+    files.write_bytes(target, content)
+
+
+def _color(data: bytes, colorizer: Colorizer, name: str) -> tuple[bytes, str]:
+    original = read(data)
+    if original.colored:
+        print(f"{name} has color already: its lightness alone is used", file=sys.stderr)
+    return encode(original, colorize(original, colorizer))
+
+
+def _tasks(inputs: Sequence[Path], out: Path | None) -> Iterator[tuple[Path, Path, str]]:
+    """Pair each picture with where its result belongs, or with the reason why it is none."""
+    single = len(inputs) == 1 and not inputs[0].is_dir()
+    for path in inputs:
+        if not path.is_dir():
+            beside = path.with_name(f"{path.stem}-colored{path.suffix}")
+            if out is None:
+                target = beside
+            else:
+                target = (
+                    out if single and not (out.is_dir() or str(out).endswith(os.sep)) else out / path.name
+                )
+            yield path, target, "" if path.exists() else "there is no such file"
+            continue
+        home = out or path.with_name(f"{path.resolve().name}-colored")
+        for name, file, reason in archives.files_of(path):
+            if home.resolve() not in file.resolve().parents:
+                yield file, home / name, reason
