@@ -19,7 +19,7 @@ import helpers.__main__
 from helpers import installed, places
 from helpers.errors import CourseError
 from helpers.runner import execute, pages, run
-from helpers.runner.plan import find_lessons, parse_value
+from helpers.runner.plan import find_lessons, parse_parameter
 from helpers.runner.plan import plan as plan_run
 
 OFFLINE = str(Path(__file__).parent / "offline")
@@ -109,7 +109,6 @@ def test_lessons_are_found_by_number_and_name(only, expected, folder):
         (("--seed", "4294967296"), ("4294967296", "whole number")),
         (("--only", "4"), ("04_four", "02, 03", "--only 02 03 04")),
         (("--only", "4", "2"), ("04_four", "--only 02 03 04")),
-        (("-p", "OUT", "3"), ("OUT", "3", "folder")),
         (("--out", "one", "-p", "OUT", "two"), ("one", "two", "not both")),
     ],
 )
@@ -237,7 +236,15 @@ def test_the_usual_folder_is_not_passed_on(folder):
     ],
 )
 def test_values_are_read_as_python_writes_them(text, value):
-    assert parse_value(text) == value
+    assert parse_parameter("EPOCHS", text) == value
+
+
+@pytest.mark.parametrize("name", ["PHOTOS", "MORE_PHOTOS", "TRAIN_CLASSIFIER_ON", "OUT"])
+def test_a_path_is_what_was_typed(name):
+    for text in ("2024.10", "007", "1_000", "[1]", "True"):
+        assert parse_parameter(name, text) == text
+    assert parse_parameter(name, "None") is None
+    assert parse_parameter(name, "'2024'") == "2024"
 
 
 # What a run does -----------------------------------------------------------------------------------
