@@ -41,11 +41,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _fail(error)
 
 
-def _lacking(error: UnicodeEncodeError) -> tuple[bytes, int]:
+def _lacking(error: UnicodeError) -> tuple[bytes | str, int]:
     """Write what a console or a log lacks a sign for, such as the Δ of a headline, as a question mark.
 
     The name of a file may hold bytes that are no text. They are written as they are.
     """
+    if not isinstance(error, UnicodeEncodeError):
+        return codecs.replace_errors(error)
     lacking = error.object[error.start : error.end]
     written = [os.fsencode(each) if "\udc80" <= each <= "\udcff" else b"?" for each in lacking]
     return b"".join(written), error.end
