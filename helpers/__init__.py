@@ -20,7 +20,7 @@ rooms above it:
 - ``provenance``, ``records``, ``recorded``: how a network came about; its record; those that come with
   the course.
 - ``colorize``: pictures of one's own, in color.
-- ``runner``: the lessons, run one after the other. In it: ``plan``, ``progress``, ``execute``, ``pages``,
-  ``run``.
+- ``runner``: the lessons, run one after the other. In it: ``plan``, ``progress``, ``environment``,
+  ``execute``, ``pages``, ``run``.
 - ``__main__``: the command line.
 """

@@ -1,8 +1,10 @@
 """The command line: `python -m helpers run`, `colorize`, `fetch`, `sources`, `refresh`, `keep`."""
 
 import argparse
+import codecs
 import io
 import math
+import os
 import shlex
 import sys
 from collections.abc import Iterator, Sequence
@@ -28,15 +30,27 @@ def main(arguments: Sequence[str] | None = None) -> int:
     int
         The exit code: 0; 1 if the work failed; 2 if it was asked for wrongly; 130 if interrupted.
     """
-    # A console or a log that lacks a sign, such as the Δ of a headline, shows a question mark for it.
+    codecs.register_error("course", _lacking)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="replace")
+            stream.reconfigure(errors="course")
     options = _parser().parse_args(arguments)
     try:
         return options.command(options)
     except (CourseError, OSError, ModuleNotFoundError, KeyboardInterrupt) as error:
         return _fail(error)
+
+
+def _lacking(error: UnicodeError) -> tuple[bytes | str, int]:
+    """Write what a console or a log lacks a sign for, such as the Δ of a headline, as a question mark.
+
+    The name of a file may hold bytes that are no text. They are written as they are.
+    """
+    if not isinstance(error, UnicodeEncodeError):
+        return codecs.replace_errors(error)
+    lacking = error.object[error.start : error.end]
+    written = [os.fsencode(each) if "\udc80" <= each <= "\udcff" else b"?" for each in lacking]
+    return b"".join(written), error.end
 
 
 class _RefusedError(CourseError):
@@ -71,7 +85,7 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument(
         "--out",
         metavar="DIR",
-        help="the folder to write to; runs/PROFILE, or runs/PROFILE-SOURCE, if not given",
+        help="the folder to write to; if not given runs/PROFILE, or one of their own for other photographs",
     )
     run.add_argument("--seed", type=int, default=0, metavar="N", help="the seed of everything random")
     run.add_argument(
@@ -101,7 +115,6 @@ def _parser() -> argparse.ArgumentParser:
     fetch.add_argument("name", metavar="NAME", help="a name that `sources` lists")
     fetch.add_argument(
         "--to",
-        type=Path,
         metavar="DIR",
         help="the folder to put it in, data/downloads if not given; then give the printed path as PHOTOS",
     )
@@ -132,7 +145,7 @@ def _parser() -> argparse.ArgumentParser:
         "keep", help="make the networks of a run the recorded ones, and write the README's table anew"
     )
     keep.set_defaults(command=_keep)
-    keep.add_argument("run", type=Path, metavar="RUN", help="the folder that lessons 3 to 6 wrote to")
+    keep.add_argument("run", metavar="RUN", help="the folder that lessons 3 to 6 wrote to")
 
     sources = commands.add_parser("sources", help="list the sets of photographs that the course knows")
     sources.set_defaults(command=_sources)
@@ -157,12 +170,12 @@ def share(text: str) -> float:
 
 
 def _run(options: argparse.Namespace) -> int:
-    from helpers.runner.plan import find_lessons, parse_value, plan
+    from helpers.runner.plan import find_lessons, parse_parameter, plan
 
     parameters = {"PROFILE": options.profile, "SEED": options.seed}
     if options.photos is not None:
         parameters["PHOTOS"] = options.photos
-    parameters |= {name: parse_value(value) for name, value in options.parameters}
+    parameters |= {name: parse_parameter(name, value) for name, value in options.parameters}
     with _refusing():
         planned = plan(find_lessons(places.NOTEBOOKS, options.only), parameters, options.out)
         installed.check_backend()
@@ -197,13 +210,13 @@ def _refresh(options: argparse.Namespace) -> int:
 def _fetch(options: argparse.Namespace) -> int:
     from helpers.photographs import sources
     from helpers.photographs.download import fetch
-    from helpers.runner.plan import check_folder
 
     with _refusing():
         sources.source_named(options.name)
-        if options.to is not None:
-            check_folder(options.to)
-    print(fetch(options.name, options.to))
+        to = options.to and places.typed(options.to)
+        if to is not None:
+            places.check_folder(to)
+    print(fetch(options.name, to))
     return 0
 
 
@@ -222,7 +235,8 @@ def _colorize(options: argparse.Namespace) -> int:
 
 
 def _keep(options: argparse.Namespace) -> int:
-    models = options.run / "models"
+    with _refusing():
+        models = places.typed(options.run) / "models"
     if not models.is_dir():
         raise _RefusedError(f"{models} is not a folder of networks: run lessons 3 to 6 first")
     from helpers import recorded
@@ -266,7 +280,8 @@ def _fail(error: BaseException, again: str = "") -> int:
         code, message = 130, "interrupted; what had been written is kept"
     elif isinstance(error, ModuleNotFoundError):
         code, message = 2, installed.advice(error.name)
-    print(f"error: {message}", file=sys.stderr)
+    # The name of a file may hold the end of a line.
+    print("error:", message.replace("\n", "\\n"), file=sys.stderr)
     if again:
         print(f"to go on: {again}", file=sys.stderr)
     return code

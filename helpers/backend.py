@@ -20,11 +20,21 @@ import psutil
 
 from helpers import installed
 
-os.environ.setdefault("KERAS_BACKEND", "tensorflow")
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+# What a reader has set for other programs, and would change how long, with which numbers or with how many
+# words a network trains, or which Keras TensorFlow has. The backend stays, and what is the machine's alone.
+IGNORED = (
+    *("KERAS_MAX_EPOCHS", "KERAS_MAX_STEPS_PER_EPOCH"),
+    *("TF_USE_LEGACY_KERAS", "TF_XLA_FLAGS", "TF_CPP_VMODULE", "TF_CPP_MAX_VLOG_LEVEL"),
+    *("JAX_ENABLE_X64", "JAX_DISABLE_JIT", "JAX_NUMPY_DTYPE_PROMOTION", "JAX_NUMPY_RANK_PROMOTION"),
+)
+for _name in IGNORED:
+    os.environ.pop(_name, None)
+os.environ["KERAS_BACKEND"] = os.environ.get("KERAS_BACKEND") or "tensorflow"
+os.environ["KERAS_NNX_ENABLED"] = "0"  # `keras.json` may say otherwise
+os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
 # JAX compiles the drawing of random weights for each shape of them: in a quarter of a second so, in one
 # otherwise. A shape's numbers stay the same from run to run, but are others than with JAX's own setting.
-os.environ.setdefault("JAX_THREEFRY_PARTITIONABLE", "0")
+os.environ["JAX_THREEFRY_PARTITIONABLE"] = "0"
 
 
 @contextmanager
@@ -58,10 +68,22 @@ with quiet_descriptor():
 
     keras.ops.convert_to_numpy(keras.ops.zeros(1) + 1)
 
+
+def set_defaults() -> None:
+    """Give Keras' layers the defaults that the lessons were written for, whatever `keras.json` says."""
+    keras.config.set_image_data_format("channels_last")
+    keras.config.set_floatx("float32")
+    keras.config.set_dtype_policy("float32")
+    keras.config.set_epsilon(1e-7)
+    keras.config.set_max_epochs(None)
+    keras.config.set_max_steps_per_epoch(None)
+
+
+set_defaults()
 # Coloring with several networks in one lesson traces as many functions, which TensorFlow takes for a mistake.
 logging.getLogger("tensorflow").setLevel(logging.ERROR)
 
-__all__ = ["accelerators", "device", "keras", "quiet_descriptor", "set_seed"]
+__all__ = ["accelerators", "device", "keras", "quiet_descriptor", "set_defaults", "set_seed"]
 
 
 def set_seed(seed: int) -> None:

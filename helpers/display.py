@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 import ipywidgets
 import matplotlib
 import numpy as np
+from IPython import get_ipython
 from IPython.display import Image, Markdown, display
 from matplotlib import pyplot
 from matplotlib.figure import Figure
@@ -27,18 +28,27 @@ from helpers.photographs import Photographs
 # What the claims were made for, if they may fail now.
 _relaxed: list[str] = []
 
-matplotlib.rcParams.update(
-    {
-        "figure.facecolor": "white",
-        "font.size": 9,
-        "axes.titlesize": 9,
-        "axes.spines.top": False,
-        "axes.spines.right": False,
-        "image.interpolation": "nearest",
-        "savefig.bbox": "tight",
-        "savefig.dpi": 90,
-    }
-)
+_STYLE = {
+    "figure.facecolor": "white",
+    "font.size": 9,
+    "axes.titlesize": 9,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "image.interpolation": "nearest",
+    "savefig.bbox": "tight",
+    "savefig.dpi": 90,
+}
+
+
+def set_style() -> None:
+    """Let pictures look as the course draws them, whatever the reader has set for matplotlib."""
+    matplotlib.rcdefaults()
+    matplotlib.rcParams.update(_STYLE)
+
+
+# Drawn for the page: a window would need a screen.
+matplotlib.use("module://matplotlib_inline.backend_inline" if hasattr(get_ipython(), "kernel") else "agg")
+set_style()
 
 
 def show(figure: Figure, alt: str, credits: Sequence[str] = ()) -> None:

@@ -106,14 +106,14 @@ def write_text(target: Path, text: str) -> None:
     target : pathlib.Path
         The file.
     text : str
-        Its content.
+        Its content. A byte that is no text, as the name of a file may hold it, is written as JSON has it.
 
     Raises
     ------
     OSError
         If it cannot be written.
     """
-    write_bytes(target, text.encode())
+    write_bytes(target, text.encode(errors="backslashreplace"))
 
 
 def cached(
@@ -143,16 +143,20 @@ def cached(
 
     Raises
     ------
+    CourseError
+        If nothing can be written in `data/cache`; the message says how to keep it elsewhere.
     OSError
-        If it cannot be written. Other errors are those of `write` and `read`.
+        If it cannot be written for another reason. Other errors are those of `write` and `read`.
     """
     current = f"{name}.{key[:_KEY]}"
     entry = places.CACHE / (f"{current}.{variant}" if variant else current)
-    if entry.exists():
-        try:
+    there = entry.exists()
+    if there:
+        with suppress(Exception):  # whatever the reader raises on a file that is not whole
             return read(entry)
-        except Exception:  # whatever the reader raises on a file that is not whole
-            _remove(entry)
+    places.check_folder(places.CACHE, f"set {places.ELSEWHERE} to a folder of your own")
+    if there:
+        _remove(entry)
     try:
         with replacing(entry) as part:
             write(part)

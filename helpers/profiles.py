@@ -6,12 +6,17 @@ through `begin`, which its setup cell calls.
 """
 
 import dataclasses
+import hashlib
 import math
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
 from helpers.errors import CourseError
-from helpers.places import RUNS
+from helpers.places import ROOT, RUNS, check_folder, typed
+
+# What the name of a file has room for, less what stands around a photographs' folder's in that of a run's.
+LONGEST = 200
 
 
 @dataclass(frozen=True)
@@ -169,6 +174,7 @@ class Lesson(Profile):
     def models(self) -> Path:
         """The folder of the networks that this run has trained, made if missing."""
         folder = self.out / "models"
+        check_folder(folder, "name another folder as OUT")
         folder.mkdir(parents=True, exist_ok=True)
         return folder
 
@@ -193,6 +199,23 @@ def check(name: object, seed: object) -> None:
         raise CourseError(f"there is no profile {name!r}; the profiles are {', '.join(PROFILES)}")
     if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed < 2**32:
         raise CourseError(f"SEED is {seed!r}; it must be a whole number from 0 to 2**32 - 1")
+
+
+def check_out(out: object) -> None:
+    """Refuse what is not the path of a folder to write to.
+
+    Parameters
+    ----------
+    out : object
+        What was given for OUT; `None` names the usual folder.
+
+    Raises
+    ------
+    CourseError
+        If it is not text.
+    """
+    if not isinstance(out, str | Path | None):
+        raise CourseError(f"OUT is {out!r}; it must be the path of a folder")
 
 
 def check_override(name: str, setting: str, value: object, called: str | None = None) -> object:
@@ -283,14 +306,36 @@ def folder(name: str, photos: str | None = None) -> Path:
     Path
         `runs/<profile>`, or `runs/<profile>-<photographs>` for other
         photographs, so that no lesson finds networks that learned from others.
+        Photographs that are not of the catalogue may share their name with
+        others, so eight digits follow that stand for where they lie.
+
+    Raises
+    ------
+    CourseError
+        If the photographs are said to be in the home folder of a user that there is not.
     """
     if photos in (None, PROFILES[name].photos):
         return RUNS / name
-    return RUNS / f"{name}-{Path(photos).name.partition('.')[0]}"
+    # These load NumPy and Pillow.
+    from helpers.photographs.collection import several
+    from helpers.photographs.sources import SOURCES
+
+    typed(photos)  # refuses a home folder that there is not
+    each = [source if source in SOURCES else typed(source).resolve() for source in several(photos)]
+    called = "+".join(source if isinstance(source, str) else source.name for source in each)
+    if all(isinstance(source, str) for source in each):
+        return RUNS / f"{name}-{called}"
+    while len(os.fsencode(called)) > LONGEST:
+        called = called[:-1]
+    where = hashlib.sha256(os.fsencode("+".join(map(str, each)))).hexdigest()[:8]
+    return RUNS / f"{name}-{called}-{where}"
 
 
 def begin(name: str, seed: int, out: str | None = None, **overrides: object) -> Lesson:
     """Begin a lesson: look up its settings, fix every seed, report in one line.
+
+    What the reader's own files have set for Keras and for matplotlib is set aside.
+    If the notebook is another course's than the code, a second line says so.
 
     Parameters
     ----------
@@ -317,21 +362,33 @@ def begin(name: str, seed: int, out: str | None = None, **overrides: object) -> 
     ------
     CourseError
         If no profile has that name, if the seed is not a whole number
-        from 0 to 2**32 - 1, or if an override is not a setting of the profile, or not of its kind.
+        from 0 to 2**32 - 1, if the folder is not the path of one, or if an override is not a setting of
+        the profile, or not of its kind.
     """
     # Keras takes seconds to load, and the command line reads the table alone.
-    from helpers.backend import keras, set_seed
-    from helpers.display import relax_claims
+    from helpers import backend, display
     from helpers.photographs import keep_near_duplicates
 
     check(name, seed)
+    check_out(out)
     checked = {key: check_override(name, key, value) for key, value in overrides.items()}
     given = {key: value for key, value in checked.items() if value is not None}
     settings = dataclasses.asdict(PROFILES[name]) | given
-    relax_claims("the course's own settings" if name != "tiny" or given else None)
-    set_seed(seed)
+    where = typed(out) if out else folder(name, given.get("photos"))
+    display.relax_claims("the course's own settings" if name != "tiny" or given else None)
+    display.set_style()
+    backend.set_defaults()
+    backend.set_seed(seed)
     keep_near_duplicates(settings["near_duplicates"])
+    keras = backend.keras
     print(f"{name} profile · seed {seed} · Keras {keras.__version__} on {keras.backend.backend()}")
-    return Lesson(
-        **settings, name=name, seed=seed, out=Path(out) if out else folder(name, overrides.get("photos"))
-    )
+    if (other := Path.cwd().parent) and _has_helpers(other) and not other.samefile(ROOT):
+        print(
+            f"the code and the data are those of {ROOT}, not the ones beside this notebook: "
+            f"for these, run `python -m pip install -e .` in {other} and restart the kernel"
+        )
+    return Lesson(**settings, name=name, seed=seed, out=where)
+
+
+def _has_helpers(folder: Path) -> bool:
+    return (folder / "helpers" / Path(__file__).name).is_file()

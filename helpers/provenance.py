@@ -32,7 +32,7 @@ import numpy as np
 
 from helpers.backend import device, keras, set_seed
 from helpers.errors import CourseError
-from helpers.places import NOTEBOOKS, ROOT
+from helpers.places import NOTEBOOKS, ROOT, lessons
 from helpers.profiles import Lesson, Profile
 
 # Cells with the first tag are every network's of their lesson, with the second one network's.
@@ -211,7 +211,7 @@ class _Watched:
 
 def _cells(name: str) -> list[tuple[str, str]]:
     """Find the cells that build and train a network, in the one lesson that does."""
-    for path in sorted(NOTEBOOKS.glob("[0-9][0-9]_*.ipynb")):
+    for path in lessons(NOTEBOOKS):
         cells = nbformat.read(path, as_version=4).cells
         tags = [set(cell.metadata.get("tags", ())) for cell in cells]
         if any(f"{TAG}:{name}" in each for each in tags):

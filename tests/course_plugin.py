@@ -2,6 +2,8 @@
 
 import os
 import sys
+import tempfile
+from pathlib import Path
 
 import pytest
 from nbval.plugin import IPyNbFile
@@ -23,13 +25,27 @@ def pytest_collectstart(collector):
 
 
 def pytest_configure(config):
-    """Keep what takes long to load away from the quick tests."""
+    """Keep what takes long to load away from quick tests, and the reader's settings from nbval's kernels."""
     if config.option.markexpr.strip() == QUICK:
         sys.modules.update(tensorflow=None, keras=None)
+    # Not above, where this folder's parent may not be on the path yet.
+    from helpers.runner import environment
+
+    folder = tempfile.TemporaryDirectory(prefix="settings-", ignore_cleanup_errors=True)
+    config.add_cleanup(folder.cleanup)
+    for name, value in environment.changes(Path(folder.name)).items():
+        if value is None:
+            os.environ.pop(name, None)
+        else:
+            os.environ[name] = value
 
 
 def pytest_ignore_collect(collection_path, config):
-    """Leave out of `-m quick` whatever has no quick test, not even imported."""
+    """Leave out copies of lessons, and of `-m quick` whatever has no quick test, not even imported."""
+    from helpers import places
+
+    if collection_path.suffix == ".ipynb" and collection_path not in places.lessons(collection_path.parent):
+        return True
     if config.option.markexpr.strip() != QUICK or not collection_path.is_file():
         return None
     quick = collection_path.suffix == ".py" and f"pytest.mark.{QUICK}" in collection_path.read_text("utf-8")

@@ -1,6 +1,7 @@
 """Keras without TensorFlow's messages, on the backend that was asked for, and repeatable."""
 
 import importlib.util
+import json
 import os
 import subprocess
 import sys
@@ -98,6 +99,45 @@ def test_keras_loads_without_a_word_and_on_tensorflow_unless_told():
     ended = python("from helpers.backend import keras; print(keras.ops.ones(2) + 1, keras.backend.backend())")
     assert ended.stderr == ""
     assert ended.stdout.split()[-1] == "tensorflow"
+
+
+# The reader's own settings ---------------------------------------------------------------------------
+
+DEFAULTS = """
+import json
+import os
+from helpers.backend import keras
+from keras.src.backend.config import is_nnx_enabled
+
+layer = keras.layers.Conv2D(1, 1)
+print(json.dumps([
+    keras.config.floatx(), keras.config.dtype_policy().name, keras.config.epsilon(), layer.data_format,
+    keras.config.max_epochs(), keras.config.max_steps_per_epoch(), is_nnx_enabled(), keras.backend.backend(),
+    keras.layers.BatchNormalization().get_config(), sorted(name for name in os.environ if name[:3] == "TF_"),
+]))
+"""
+LEAKS = {
+    "KERAS_BACKEND": "",
+    "KERAS_MAX_EPOCHS": "many",
+    "KERAS_MAX_STEPS_PER_EPOCH": "1",
+    "KERAS_NNX_ENABLED": "1",
+    "TF_USE_LEGACY_KERAS": "1",
+    "TF_XLA_FLAGS": "--no_such_flag",
+    "TF_CPP_MIN_LOG_LEVEL": "0",
+    "TF_CPP_MAX_VLOG_LEVEL": "1",
+    "TF_CPP_VMODULE": "cpu_feature_guard=1",
+}
+
+
+def test_the_reader_s_settings_for_keras_change_nothing(tmp_path):
+    theirs = {"floatx": "float64", "epsilon": 0.1, "image_data_format": "channels_first", "backend": "torch"}
+    for name, text in {"own": "{}", "other": json.dumps(theirs | {"nnx_enabled": True})}.items():
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "keras.json").write_text(text)
+    own = python(DEFAULTS, KERAS_HOME=str(tmp_path / "own"))
+    other = python(DEFAULTS, KERAS_HOME=str(tmp_path / "other"), **LEAKS)
+    assert json.loads(own.stdout)[:4] == ["float32", "float32", 1e-7, "channels_last"]
+    assert (other.stdout, other.stderr) == (own.stdout, "")
 
 
 # The backend and the seed ----------------------------------------------------------------------------

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from xml.etree import ElementTree
@@ -89,9 +90,19 @@ def red(clean_lesson, tmp_path_factory):
     spec = folder / "jupyter" / "kernels" / "python3" / "kernel.json"
     spec.parent.mkdir(parents=True)
     spec.write_text(json.dumps({"argv": ["/bin/false"], "display_name": "broken", "language": "python"}))
+    # Nor is a kernel to heed what the reader has set for IPython and for Python.
+    startup = folder / "ipython" / "profile_default" / "startup" / "first.py"
+    startup.parent.mkdir(parents=True)
+    startup.write_text("print = display = None")
+    # A copy is no lesson.
+    shutil.copy(
+        folder / f"01_{break_the_code.__name__}.ipynb", folder / f"01_{alter_html.__name__}-Copy1.ipynb"
+    )
     report = folder / "report.xml"
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("JUPYTER_PATH", str(folder / "jupyter"))
+        patch.setenv("IPYTHONDIR", str(folder / "ipython"))
+        patch.setenv("PYTHONSTARTUP", str(startup))
         run_pytest(f"--junitxml={report}", folder)
     cases = ElementTree.parse(report).getroot().findall(".//testcase")
     names = [spoil.__name__ for spoil in (*TURN_RED, *STAY_GREEN)]
@@ -112,6 +123,16 @@ def test_nbval_turns_red(spoil, red):
 @pytest.mark.parametrize("spoil", STAY_GREEN)
 def test_nbval_leaves_alone_what_differs_between_machines(spoil, red):
     assert spoil.__name__ not in red
+
+
+def test_the_tests_use_the_helpers_beside_them_in_kernels_too(tmp_path, monkeypatch):
+    (tmp_path / "helpers").mkdir()
+    (tmp_path / "helpers" / "__init__.py").write_text("")
+    write_lesson(
+        tmp_path / "01_a.ipynb", f"import helpers\nassert helpers.__path__ == [{str(ROOT / 'helpers')!r}]"
+    )
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    assert "2 passed" in run_pytest(tmp_path)
 
 
 def test_what_nbval_passes_for_want_of_a_reference_a_gate_stops(clean_lesson, red):

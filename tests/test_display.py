@@ -1,7 +1,10 @@
 """What a lesson shows: a text that never changes for nbval, and the measured values for the reader."""
 
 import io
+import os
 import re
+import subprocess
+import sys
 from base64 import b64decode
 from types import SimpleNamespace
 
@@ -15,6 +18,7 @@ from skimage import data
 
 from helpers import display, metrics
 from helpers.errors import CourseError
+from helpers.places import ROOT
 
 
 @pytest.fixture
@@ -282,3 +286,48 @@ def test_a_plane_with_one_channel_is_shown_in_grey_from_black_to_white():
         assert image.get_clim() == (0, 1)
         assert image.get_cmap().name == "gray"
     pyplot.close(figure)
+
+
+# The reader's own settings ---------------------------------------------------------------------------
+
+DRAW = """
+import hashlib
+import numpy
+from helpers import display
+
+figure = display.photograph_grid([[numpy.arange(12).reshape(3, 4) / 11]], ["a title"])
+data, kind = display._encode(figure)
+print(kind, hashlib.sha256(data).hexdigest())
+"""
+THEIRS = """
+image.origin: lower
+image.interpolation: bicubic
+text.usetex: True
+savefig.dpi: 20
+savefig.facecolor: red
+figure.figsize: 1, 1
+figure.constrained_layout.use: False
+font.family: monospace
+axes.titlelocation: right
+"""
+
+
+def drawn(folder, **environment):
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("M")}
+    return subprocess.run(
+        [sys.executable, "-c", DRAW],
+        cwd=folder,
+        env=kept | {"PYTHONPATH": str(ROOT)} | environment,
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+
+
+def test_the_reader_s_settings_for_matplotlib_change_no_picture(tmp_path):
+    (tmp_path / "plain").mkdir()
+    (tmp_path / "theirs").mkdir()
+    (tmp_path / "theirs" / "matplotlibrc").write_text(THEIRS)
+    plain = drawn(tmp_path / "plain")
+    assert plain.startswith(("png", "jpeg"))
+    assert drawn(tmp_path / "theirs", MPLBACKEND="TkAgg") == plain

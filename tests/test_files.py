@@ -1,6 +1,10 @@
 """Files and folders that are whole or not there, and what is computed once."""
 
+import json
 import os
+import re
+import subprocess
+import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -10,6 +14,7 @@ import numpy as np
 import pytest
 
 from helpers import files, places
+from helpers.errors import CourseError
 
 pytestmark = pytest.mark.quick
 
@@ -34,6 +39,11 @@ def test_files_are_written_whole(tmp_path):
     files.write_bytes(tmp_path / "deep" / "x.csv.2", b"\0")
     assert (tmp_path / "deep" / "x.csv").read_bytes() == "Größe\r\n東京\n".encode()
     assert names(tmp_path / "deep") == ["x.csv", "x.csv.2"]
+
+
+def test_a_byte_that_is_no_text_is_written_as_json_has_it(tmp_path):
+    files.write_text(tmp_path / "x", json.dumps({"name": "ü\udce4"}, ensure_ascii=False))
+    assert json.loads((tmp_path / "x").read_text("utf-8")) == {"name": "ü\udce4"}
 
 
 @pytest.mark.parametrize("write", [Path.touch, write_folder], ids=["file", "folder"])
@@ -68,6 +78,26 @@ def test_two_threads_that_write_the_same_file_do_not_mix(tmp_path):
     with ThreadPoolExecutor(2) as pool:
         list(pool.map(write, "ab"))
     assert (tmp_path / "x").read_text() in ("a" * 2000, "b" * 2000)
+    assert names(tmp_path) == ["x"]
+
+
+WRITE_MANY = """
+import sys
+from pathlib import Path
+from helpers import files
+
+letter = sys.argv[2]
+for _ in range(200):
+    with files.replacing(Path(sys.argv[1])) as part:
+        part.write_text(letter * 1000)
+"""
+
+
+def test_processes_that_write_the_same_file_all_succeed(tmp_path):
+    command = [sys.executable, "-c", WRITE_MANY, tmp_path / "x"]
+    processes = [subprocess.Popen([*command, letter]) for letter in "abcd"]
+    assert [process.wait() for process in processes] == [0] * 4
+    assert (tmp_path / "x").read_text() in [letter * 1000 for letter in "abcd"]
     assert names(tmp_path) == ["x"]
 
 
@@ -152,6 +182,25 @@ def test_a_folder_can_be_kept():
     for _ in range(2):
         found = files.cached("pair", files.digest(1), write_folder, lambda path: (path / "a").read_text())
         assert found == "new"
+
+
+@pytest.mark.parametrize("broken", [False, True])
+def test_a_cache_that_is_not_for_writing_is_an_error_that_names_another_place(broken, cache, monkeypatch):
+    if broken:
+        cached()
+        (entry,) = cache.iterdir()
+        entry.write_text("1 and more")
+    monkeypatch.setattr(os, "access", lambda *_: False)
+    with pytest.raises(
+        CourseError, match=f"cannot write to {re.escape(str(cache))}: .*: set COURSE_DATA to a"
+    ):
+        cached()
+
+
+def test_a_cache_that_is_not_for_writing_is_read(cache, monkeypatch):
+    cached()
+    monkeypatch.setattr(os, "access", lambda *_: False)
+    assert cached(value=2) == 1
 
 
 def test_an_older_entry_is_removed_and_others_are_kept(cache):

@@ -1,6 +1,8 @@
 """Trained networks: what is saved comes back, and coloring keeps the photograph's own lightness."""
 
 import json
+import subprocess
+import sys
 import zipfile
 
 import numpy as np
@@ -52,6 +54,31 @@ def test_a_saved_network_predicts_as_before(trained, L, tmp_path):
     np.testing.assert_allclose(after, before, atol=1e-6)
     assert loaded.name == "small"
     assert [file.name for file in path.parent.iterdir()] == ["small.keras"]
+
+
+SAVE_MANY = """
+import json
+import sys
+from pathlib import Path
+from helpers import networks, records
+from helpers.backend import keras
+
+path = Path(sys.argv[1])
+network = networks.load(path)
+for number in range(25):
+    networks.save(network, path)
+    networks.load(path)
+    records.write(path.with_suffix(".json"), {"number": number})
+    records.read(path.with_suffix(".json"))
+"""
+
+
+def test_two_processes_can_save_one_network_at_once(trained, tmp_path):
+    path = tmp_path / "small.keras"
+    networks.save(trained, path)
+    processes = [subprocess.Popen([sys.executable, "-c", SAVE_MANY, path]) for _ in range(2)]
+    assert [process.wait() for process in processes] == [0, 0]
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["small.json", "small.keras"]
 
 
 def test_saving_rounds_the_weights_to_half_precision(L, tmp_path):

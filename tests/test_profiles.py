@@ -2,15 +2,17 @@
 
 import dataclasses
 import inspect
+import os
 import re
 from pathlib import Path
 
+import matplotlib
 import nbformat
 import pytest
 
 from helpers import backend, display, profiles
 from helpers.errors import CourseError
-from helpers.places import NOTEBOOKS, RUNS
+from helpers.places import NOTEBOOKS, ROOT, RUNS, lessons
 
 
 @pytest.fixture
@@ -80,6 +82,7 @@ def test_without_a_folder_the_run_is_named_after_its_profile(seeds):
     [
         ({"name": "huge"}, r"no profile 'huge'; the profiles are tiny, full"),
         ({"name": None}, r"no profile None; the profiles are tiny, full"),
+        ({"out": 3}, r"OUT is 3; it must be the path of a folder"),
         ({"epochs": "banana"}, r"epochs is 'banana'; it must be a whole number above 0"),
         ({"gan_epochs": 0}, r"gan_epochs is 0; it must be a whole number above 0"),
         ({"epochs": True}, r"epochs is True; it must be a whole number"),
@@ -131,7 +134,7 @@ def test_the_networks_take_the_sizes_of_every_profile():
 
 
 def test_every_lesson_begins_with_a_profile_that_exists():
-    for path in NOTEBOOKS.glob("*.ipynb"):
+    for path in lessons(NOTEBOOKS):
         source = "\n".join(cell.source for cell in nbformat.read(path, as_version=4).cells)
         [name] = re.findall(r'^PROFILE = "(\w+)"', source, re.MULTILINE)
         assert name in profiles.PROFILES
@@ -144,9 +147,113 @@ def test_every_lesson_begins_with_a_profile_that_exists():
         (None, "tiny"),
         ("sample", "tiny"),
         ("flowers", "tiny-flowers"),
-        ("some/where/mine.tar.gz", "tiny-mine"),
+        ("flowers+sample", "tiny-flowers+sample"),
     ],
 )
-def test_other_photographs_get_a_folder_of_their_own(seeds, photos, name):
+def test_other_photographs_of_the_catalogue_get_a_folder_of_their_name(seeds, photos, name):
     assert profiles.folder("tiny", photos) == RUNS / name
     assert profiles.begin("tiny", 0, photos=photos).out == RUNS / name
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("2024.07 Rome", "2024.08 Oslo"),
+        ("a/photos", "b/photos"),
+        ("cats.zip", "cats.tar"),
+        ("set.v1", "set.v2"),
+        ("a/photos+flowers", "b/photos+flowers"),
+        ("./flowers", "flowers"),
+        ("a" * 240, "a" * 241),
+        ("ä" * 120, "ä" * 119),
+    ],
+)
+def test_no_two_places_share_a_folder(seeds, one, other, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert profiles.folder("tiny", one) != profiles.folder("tiny", other)
+    assert profiles.folder("tiny", one).parent == RUNS
+    assert len(os.fsencode(profiles.folder("tiny", one).name)) <= 255
+    assert profiles.begin("tiny", 0, photos=one).out == profiles.folder("tiny", one)
+
+
+def test_the_folder_of_own_photographs_has_their_whole_name_and_stays(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("USERPROFILE", str(tmp_path))
+    whole = profiles.folder("full", str(tmp_path / "2024.07 Rome.zip"))
+    assert re.fullmatch(r"full-2024\.07 Rome\.zip-[0-9a-f]{8}", whole.name)
+    for same in ("2024.07 Rome.zip", "./2024.07 Rome.zip", "a/../2024.07 Rome.zip", "~/2024.07 Rome.zip"):
+        assert profiles.folder("full", same) == whole
+
+
+def test_a_name_that_is_no_text_names_a_folder(tmp_path):
+    assert re.fullmatch(
+        r"tiny-m\udce4rz-[0-9a-f]{8}", profiles.folder("tiny", str(tmp_path / "m\udce4rz")).name
+    )
+
+
+def test_the_home_folder_is_not_a_folder_called_tilde(seeds, tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("USERPROFILE", str(tmp_path))
+    assert profiles.begin("tiny", 0, "~/mine").out == tmp_path / "mine"
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows looks for home folders beside the user's own")
+def test_a_home_folder_that_there_is_not_is_named_in_one_line(seeds):
+    for wrong in ({"out": "~no such user/x"}, {"photos": "~no such user/x"}):
+        with pytest.raises(CourseError, match=r"^~no such user/x: there is no home folder ~no such user$"):
+            profiles.begin("tiny", 0, **wrong)
+    assert seeds == []
+
+
+def test_a_folder_that_cannot_be_written_to_is_named_in_one_line(seeds, tmp_path):
+    (tmp_path / "file").touch()
+    lesson = profiles.begin("tiny", 0, str(tmp_path / "file" / "below"))
+    with pytest.raises(CourseError, match=r"cannot write to .*below.models: .*file is a file.*as OUT$"):
+        lesson.models  # noqa: B018
+
+
+# The reader's own settings ---------------------------------------------------------------------------
+
+
+def test_a_lesson_begins_with_the_course_s_own_settings(seeds):
+    keras = backend.keras
+    before = dict(matplotlib.rcParams)
+    matplotlib.rcParams.update({"image.origin": "lower", "savefig.dpi": 20, "font.family": "cursive"})
+    keras.config.set_floatx("float16")
+    keras.config.set_dtype_policy("mixed_float16")
+    keras.config.set_image_data_format("channels_first")
+    keras.config.set_epsilon(0.1)
+    keras.config.set_max_epochs(1)
+    keras.config.set_max_steps_per_epoch(1)
+    profiles.begin("tiny", 0)
+    assert dict(matplotlib.rcParams) == before
+    assert keras.config.floatx() == keras.config.dtype_policy().name == "float32"
+    assert keras.config.image_data_format() == "channels_last"
+    assert keras.config.epsilon() == 1e-7
+    assert (keras.config.max_epochs(), keras.config.max_steps_per_epoch()) == (None, None)
+
+
+@pytest.mark.parametrize("inside", ["helpers/profiles.py", "helpers/other.py", None])
+def test_a_notebook_beside_other_helpers_says_whose_code_and_data_these_are(
+    inside, seeds, capsys, tmp_path, monkeypatch
+):
+    (tmp_path / "notebooks").mkdir()
+    if inside:
+        (tmp_path / "helpers").mkdir()
+        (tmp_path / inside).touch()
+    monkeypatch.chdir(tmp_path / "notebooks")
+    profiles.begin("tiny", 0)
+    _, *more = capsys.readouterr().out.splitlines()
+    if inside != "helpers/profiles.py":
+        assert more == []
+        return
+    (line,) = more
+    assert f"those of {ROOT}," in line
+    assert f"`python -m pip install -e .` in {tmp_path} " in line
+
+
+def test_a_notebook_of_this_course_says_nothing_of_others(seeds, capsys, monkeypatch):
+    monkeypatch.chdir(NOTEBOOKS)
+    profiles.begin("tiny", 0)
+    assert capsys.readouterr().out.count("\n") == 1

@@ -15,7 +15,7 @@ import pytest
 from helpers import batches, photographs, provenance, training
 from helpers.backend import keras
 from helpers.errors import CourseError
-from helpers.places import NOTEBOOKS
+from helpers.places import NOTEBOOKS, lessons
 from helpers.profiles import PROFILES
 
 # Small enough to be built in a second, and in two sizes as in the full profile.
@@ -61,7 +61,7 @@ def change(monkeypatch, tmp_path):
     """Change the text of a lesson, in a copy of the notebooks."""
 
     def apply(lesson, *replacements):
-        for path in NOTEBOOKS.glob("*.ipynb"):
+        for path in lessons(NOTEBOOKS):
             shutil.copy(path, tmp_path)
         (path,) = tmp_path.glob(f"{lesson}_*.ipynb")
         notebook = nbformat.read(path, as_version=4)
@@ -324,6 +324,13 @@ def test_one_taken_in_another_process_is_the_same(fresh):
     assert provenance.fingerprint_apart("memorize", SMALL, 0) == fresh["memorize"]
     other = provenance.fingerprint_apart("memorize", SMALL, 1)
     assert {place.split(".")[2] for place in provenance.differences(other, fresh["memorize"])} == {"weights"}
+
+
+def test_a_copy_of_a_lesson_trains_nothing(fresh, change):
+    change("03")
+    (lesson,) = provenance.NOTEBOOKS.glob("03_*.ipynb")
+    lesson.with_stem(f"{lesson.stem}-Copy1").write_text(lesson.read_text("utf-8").replace("Conv2D", "Dense"))
+    assert stale(fresh, {"baseline"}) == {}
 
 
 def test_a_network_that_no_lesson_trains_is_refused():

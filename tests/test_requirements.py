@@ -9,7 +9,7 @@ from importlib.metadata import packages_distributions
 import nbformat
 import pytest
 
-from helpers.places import NOTEBOOKS, ROOT
+from helpers.places import NOTEBOOKS, ROOT, lessons
 
 pytestmark = pytest.mark.quick
 
@@ -25,7 +25,7 @@ def sources():
     for folder in ("helpers", "tests"):
         for path in (ROOT / folder).rglob("*.py"):
             yield path.read_text("utf-8")
-    for path in NOTEBOOKS.glob("*.ipynb"):
+    for path in lessons(NOTEBOOKS):
         yield from (
             cell.source for cell in nbformat.read(path, as_version=4).cells if cell.cell_type == "code"
         )

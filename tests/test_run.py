@@ -1,5 +1,6 @@
 """The runner, on small lessons made here; tests/test_notebooks.py has it run the real ones."""
 
+import ast
 import json
 import os
 import re
@@ -7,6 +8,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -19,7 +21,7 @@ import helpers.__main__
 from helpers import installed, places
 from helpers.errors import CourseError
 from helpers.runner import execute, pages, run
-from helpers.runner.plan import find_lessons, parse_value
+from helpers.runner.plan import find_lessons, parse_parameter
 from helpers.runner.plan import plan as plan_run
 
 OFFLINE = str(Path(__file__).parent / "offline")
@@ -78,8 +80,12 @@ def trains(path, *networks):
     ],
 )
 def test_lessons_are_found_by_number_and_name(only, expected, folder):
-    for name in ("02_two", "01_one", "10_ten", "notes"):
-        write_lesson(folder / f"{name}.ipynb") if name != "notes" else (folder / "notes.ipynb").touch()
+    copies = ("01_one-Copy1", "01_one copy", "01_one (2)", ".ipynb_checkpoints/01_one-checkpoint")
+    for name in ("02_two", "01_one", "10_ten"):
+        write_lesson(folder / f"{name}.ipynb")
+    for name in ("notes", *copies):
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / f"{name}.ipynb").touch()
     assert [path.stem for path in find_lessons(folder, only)] == expected
 
 
@@ -109,7 +115,6 @@ def test_lessons_are_found_by_number_and_name(only, expected, folder):
         (("--seed", "4294967296"), ("4294967296", "whole number")),
         (("--only", "4"), ("04_four", "02, 03", "--only 02 03 04")),
         (("--only", "4", "2"), ("04_four", "--only 02 03 04")),
-        (("-p", "OUT", "3"), ("OUT", "3", "folder")),
         (("--out", "one", "-p", "OUT", "two"), ("one", "two", "not both")),
     ],
 )
@@ -237,7 +242,15 @@ def test_the_usual_folder_is_not_passed_on(folder):
     ],
 )
 def test_values_are_read_as_python_writes_them(text, value):
-    assert parse_value(text) == value
+    assert parse_parameter("EPOCHS", text) == value
+
+
+@pytest.mark.parametrize("name", ["PHOTOS", "MORE_PHOTOS", "TRAIN_CLASSIFIER_ON", "OUT"])
+def test_a_path_is_what_was_typed(name):
+    for text in ("2024.10", "007", "1_000", "[1]", "True"):
+        assert parse_parameter(name, text) == text
+    assert parse_parameter(name, "None") is None
+    assert parse_parameter(name, "'2024'") == "2024"
 
 
 # What a run does -----------------------------------------------------------------------------------
@@ -262,8 +275,9 @@ def test_a_run_leaves_notebooks_pages_a_summary_and_a_table(folder, tmp_path, ca
     assert texts(out / "02_two.ipynb") == "tiny 3 sample 7\n"
     summary = json.loads((out / "summary.json").read_text("utf-8"))
     one, two = summary.pop("lessons")
-    assert summary == {"profile": "tiny", "seed": 3}
-    assert list(one) == ["notebook", "minutes", "peak_mb", "headline"]
+    assert summary == {}
+    assert list(one) == ["notebook", "minutes", "peak_mb", "headline", "profile", "seed"]
+    assert [(lesson["profile"], lesson["seed"]) for lesson in (one, two)] == [("tiny", 3)] * 2
     assert (one["notebook"], one["headline"]) == ("01_one.ipynb", "it goes up by 1, seed 3")
     assert 0 < one["minutes"] < 10
     assert 30 < one["peak_mb"] < 1000
@@ -292,9 +306,20 @@ def test_the_summary_keeps_lessons_that_ran_before(folder, tmp_path):
     both = summary("--only", "01")
     assert list(both) == ["01", "02"]
     assert both["02"] == two["02"]
-    assert list(summary("--only", "01", "--seed", "1")) == ["01"]  # another seed, another run
+    other_seed = summary("--only", "01", "--seed", "1")
+    assert other_seed["02"] == two["02"]
+    assert [lesson["seed"] for lesson in other_seed.values()] == [1, 0]
+    write_lesson(folder / "01_one.ipynb", *FAILS)
+    assert main("run", "--out", "out", "--seed", "2") == 1
+    assert json.loads(path.read_text("utf-8"))["lessons"] == list(other_seed.values())
     path.write_text("not JSON")
     assert list(summary("--only", "02")) == ["02"]
+
+
+def test_the_index_leads_to_no_copy(clean_lesson, tmp_path):
+    for name in ("01_clean", "01_clean-Copy1"):
+        shutil.copy(clean_lesson, tmp_path / f"{name}.ipynb")
+    assert "Copy1" not in pages.write_index(tmp_path).read_text("utf-8")
 
 
 def test_lessons_run_in_their_folder_each_in_a_new_kernel(folder, tmp_path):
@@ -512,6 +537,116 @@ def test_the_kernel_is_this_interpreter_whatever_is_installed(folder, tmp_path, 
     path = write_lesson(folder / "01_one.ipynb", "import sys\nprint(sys.executable)")
     run.run_lesson(path, tmp_path / "out.ipynb", {})
     assert texts(tmp_path / "out.ipynb") == f"{sys.executable}\n"
+
+
+# What the reader has set, and how folders are called ------------------------------------------------
+
+
+def test_a_kernel_has_no_settings_of_the_reader(folder, tmp_path, monkeypatch):
+    profile = tmp_path / "ipython" / "profile_default"
+    (profile / "startup").mkdir(parents=True)
+    (profile / "startup" / "first.py").write_text("print('startup')")
+    interactivity = "get_config().InteractiveShell.ast_node_interactivity = 'all'"
+    (profile / "ipython_kernel_config.py").write_text(interactivity)
+    (tmp_path / "start.py").write_text("print('PYTHONSTARTUP')")
+    (tmp_path / "matplotlibrc").write_text("image.origin: lower")
+    (tmp_path / "helpers").mkdir()
+    (tmp_path / "helpers" / "__init__.py").touch()
+    for name, value in {
+        "IPYTHONDIR": tmp_path / "ipython",
+        "PYTHONSTARTUP": tmp_path / "start.py",
+        "PYTHONWARNINGS": "error",
+        "MATPLOTLIBRC": tmp_path,
+        "MPLBACKEND": "TkAgg",
+        "PYTHONPATH": tmp_path,
+    }.items():
+        monkeypatch.setenv(name, str(value))
+    path = write_lesson(
+        folder / "01_one.ipynb",
+        "1\n2\nNone",
+        "import sys\nimport matplotlib\nimport helpers",
+        "print(sys.warnoptions, matplotlib.rcParams['image.origin'], matplotlib.get_backend())",
+        "print(helpers.__file__)",
+    )
+    run.run_lesson(path, tmp_path / "out.ipynb", {})
+    settings, code = texts(tmp_path / "out.ipynb").splitlines()
+    assert settings.startswith("[] upper ")
+    assert "inline" in settings
+    assert code == helpers.__file__
+    cells = nbformat.read(tmp_path / "out.ipynb", as_version=4).cells
+    assert {output.output_type for cell in cells for output in cell.get("outputs", ())} == {"stream"}
+
+
+# Braces are papermill's, bytes that are no text nobody's.
+@pytest.mark.parametrize("name", ["{PROFILE} {0} %41 #$HOME'ü", '\\ " \n {', "w\udce4r"])
+def test_a_run_takes_folders_of_any_name(name, folder, tmp_path, monkeypatch):
+    place = tmp_path / name
+    try:
+        place.mkdir()
+    except OSError:
+        pytest.skip("this system has no such name")
+    monkeypatch.setattr(places, "NOTEBOOKS", place / "notebooks")
+    monkeypatch.setattr(tempfile, "tempdir", str(place))
+    write_lesson(place / "notebooks" / "01_one.ipynb", "import os\nprint(ascii([os.getcwd(), PHOTOS, OUT]))")
+    photos, out = place / "photos", place / "out"
+    photos.mkdir()
+    (photos / "one.jpg").touch()
+    assert main("run", "--photos", photos, "--out", out) == 0
+    assert ast.literal_eval(texts(out / "01_one.ipynb")) == [
+        str(each) for each in (place / "notebooks", photos, out)
+    ]
+    assert sorted(path.suffix for path in out.iterdir() if path.name != ".seconds.json") == [
+        ".html",
+        ".html",
+        ".ipynb",
+        ".json",
+    ]
+    assert sorted(path.name for path in tmp_path.iterdir()) == [name]
+    assert main("refresh") == 0
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows' kernels have no sockets with paths")
+@pytest.mark.parametrize(("short", "transport"), [(True, "ipc"), (False, "tcp")])
+def test_a_long_folder_for_temporary_files_is_none_for_sockets(
+    short, transport, folder, tmp_path, monkeypatch
+):
+    (tmp_path / ("x" * 100)).mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / ("x" * 100)))
+    if not short:
+        monkeypatch.setattr(execute, "LONGEST", 3)
+    asks = "import json\nfrom pathlib import Path\nfrom ipykernel.connect import get_connection_file"
+    prints = "print(json.loads(Path(get_connection_file()).read_text())['transport'])"
+    path = write_lesson(folder / "01_one.ipynb", asks, prints)
+    run.run_lesson(path, tmp_path / "out.ipynb", {})
+    assert texts(tmp_path / "out.ipynb") == f"{transport}\n"
+
+
+def test_a_folder_whose_path_python_cannot_search_is_named(folder, monkeypatch, capsys):
+    write_lesson(folder / "01_one.ipynb")
+    monkeypatch.setattr(places, "ROOT", Path(os.pathsep.join("ab")))
+    assert main("run", "--out", "out") == 1
+    assert f"a{os.pathsep}b: Python cannot search a folder with" in capsys.readouterr().err
+
+
+def test_what_is_said_of_a_name_is_one_line_and_its_bytes(folder, tmp_path):
+    process = in_a_process(folder, "keep", "m\udce4rz\n", text=False)
+    assert process.communicate() == (
+        b"",
+        b"error: " + os.fsencode(Path("m\udce4rz\\n", "models")) + b" is not a folder of networks: "
+        b"run lessons 3 to 6 first" + os.linesep.encode(),
+    )
+
+
+@pytest.mark.parametrize("words", ["fetch flowers --to ~/x", "run --out ~/x", "run -p OUT ~/x", "keep ~"])
+def test_the_home_folder_is_reached_by_its_sign(words, folder, tmp_path, monkeypatch, capsys):
+    write_lesson(folder / "01_one.ipynb")
+    (tmp_path / "home").touch()
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("USERPROFILE", str(tmp_path / "home"))
+    assert main(*words.split()) == 2
+    said = capsys.readouterr().err
+    assert str(tmp_path / "home") in said
+    assert "~" not in said
 
 
 def test_peak_memory_counts_the_kernel_and_what_it_starts(folder, tmp_path):

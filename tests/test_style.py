@@ -9,7 +9,7 @@ import nbformat
 import pytest
 
 import helpers
-from helpers.places import NOTEBOOKS, ROOT
+from helpers.places import NOTEBOOKS, ROOT, lessons
 
 pytestmark = pytest.mark.quick
 
@@ -29,7 +29,7 @@ def banned_words(text):
 
 
 def texts():
-    for path in sorted(NOTEBOOKS.glob("*.ipynb")):
+    for path in lessons(NOTEBOOKS):
         for i, cell in enumerate(nbformat.read(path, as_version=4).cells):
             if cell.cell_type == "markdown":
                 yield f"{path.name}, cell {i}", cell.source
@@ -81,7 +81,7 @@ def test_ruff_reads_the_notebooks():
         text=True,
         check=True,
     ).stdout
-    for path in NOTEBOOKS.glob("*.ipynb"):
+    for path in lessons(NOTEBOOKS):
         assert path.name in listed
 
 

@@ -8,6 +8,7 @@ import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from urllib.parse import quote_from_bytes, unquote_to_bytes
 
 import papermill
 import psutil
@@ -17,11 +18,16 @@ from jupyter_client.kernelspec import KernelSpec
 from nbclient.exceptions import CellTimeoutError, DeadKernelError
 from nbformat import NotebookNode
 from papermill.exceptions import PapermillExecutionError
+from papermill.iorw import papermill_io
 
+from helpers import files
 from helpers.errors import CourseError
 from helpers.places import STATUS
+from helpers.runner import environment
 from helpers.runner.progress import Progress
 
+# The system allows the path of a Unix socket about 100 bytes; Linux more than macOS.
+LONGEST = 70
 # Whatever goes wrong is raised; papermill's log would say it a second time.
 logging.getLogger("papermill").addHandler(logging.NullHandler())
 
@@ -80,8 +86,8 @@ def execute(
             progress.status = kernel.status
         try:
             return papermill.execute_notebook(
-                lesson,
-                output,
+                _Unharmed.named(lesson),
+                _Unharmed.named(output),
                 dict(parameters),
                 kernel_name="python3",
                 language="python",
@@ -114,12 +120,50 @@ def execute(
     raise CourseError(f"lesson {lesson.stem} failed in {where}: {name}: {message}")
 
 
+class _Unharmed:
+    """Let papermill have a file whose path it would change, or could not store.
+
+    It takes a path for a template, in which braces stand for parameters, and for the address of a
+    service if it begins like one. It stores it in the notebook, where bytes that are no text are an error.
+    """
+
+    SCHEME = "course:"
+
+    @classmethod
+    def named(cls, path: Path) -> str:
+        """Write a path in letters that mean nothing to papermill."""
+        return cls.SCHEME + quote_from_bytes(os.fsencode(path.absolute()))
+
+    @classmethod
+    def read(cls, name: str) -> str:
+        """Read a notebook."""
+        return cls._path(name).read_text("utf-8")
+
+    @classmethod
+    def write(cls, content: str, name: str) -> None:
+        """Write a notebook, whole or not at all."""
+        files.write_text(cls._path(name), content)
+
+    @staticmethod
+    def pretty_path(name: str) -> str:
+        """Return what papermill's log calls a notebook."""
+        return name
+
+    @classmethod
+    def _path(cls, name: str) -> Path:
+        return Path(os.fsdecode(unquote_to_bytes(name.removeprefix(cls.SCHEME))))
+
+
+papermill_io.register(_Unharmed.SCHEME, _Unharmed)
+
+
 class ThisInterpreter(AsyncKernelManager):
     """Start kernels on the interpreter that runs this code, and reach them without a network.
 
     Any kernel named `python3` may be installed for the user, and its
     interpreter need not have the course's packages. Where the system has Unix
-    sockets, they replace the loopback network, which other users can listen to.
+    sockets, they replace the loopback network, which other users can listen to;
+    unless no folder for temporary files has a path that is short enough.
 
     A subclass with the attributes below is made for each kernel, as papermill takes a class.
 
@@ -142,9 +186,9 @@ class ThisInterpreter(AsyncKernelManager):
 
     def __init__(self, **traits: object):
         super().__init__(**traits)
-        if os.name == "posix":
+        self.connection_file = str(self.folder / "kernel.json")
+        if os.name == "posix" and _has_room(self.folder):
             self.transport = "ipc"
-            self.connection_file = str(self.folder / "kernel.json")
 
     @property
     def kernel_spec(self) -> KernelSpec:
@@ -155,8 +199,8 @@ class ThisInterpreter(AsyncKernelManager):
         """Start the kernel with its descriptors on a log: a library's messages are not for the terminal."""
         kind = type(self)
         with (self.folder / "log").open("wb") as log:
-            environment = os.environ | {STATUS: str(kind.status)}
-            await super().start_kernel(stdout=log, stderr=log, env=environment, **options)
+            variables = environment.of_a_kernel(self.folder) | {STATUS: str(kind.status)}
+            await super().start_kernel(stdout=log, stderr=log, env=variables, **options)
         kind.pid = self.provisioner.pid
         if kind.interrupted:
             kind.end()
@@ -187,8 +231,10 @@ def _kernel() -> Iterator[type[ThisInterpreter]]:
     An exception that is raised wherever Ctrl-C finds this process leaves a kernel behind that is only just
     starting, and may come in the middle of writing the notebook. A dead kernel is noticed and cleaned up.
     """
-    # A short path: the system allows a socket's about 100 characters.
-    with tempfile.TemporaryDirectory(prefix="kernel-", ignore_cleanup_errors=True) as folder:
+    # A cluster's folder for temporary files may have a long path.
+    places = (Path(tempfile.gettempdir()), Path("/tmp"))
+    place = next((each for each in places if _has_room(each) and os.access(each, os.W_OK | os.X_OK)), None)
+    with tempfile.TemporaryDirectory(prefix="kernel-", dir=place, ignore_cleanup_errors=True) as folder:
 
         class Kernel(ThisInterpreter):
             pass
@@ -215,6 +261,14 @@ def _kernel() -> Iterator[type[ThisInterpreter]]:
                 signal.signal(signal.SIGINT, signal.default_int_handler)
             if Kernel.interrupted:
                 raise KeyboardInterrupt
+
+
+def _has_room(folder: Path) -> bool:
+    """See whether a folder's path leaves room for the name of a socket, and is text."""
+    try:
+        return len(str(folder).encode()) <= LONGEST
+    except UnicodeEncodeError:
+        return False
 
 
 class PeakMemory:

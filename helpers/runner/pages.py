@@ -12,7 +12,7 @@ from nbconvert.filters import markdown2html
 from nbformat import NotebookNode
 from nbformat.v4 import new_markdown_cell
 
-from helpers import files
+from helpers import files, places
 
 _TEMPLATES = FileSystemLoader(Path(__file__).with_name("templates"))
 _INDEX = "index.html"
@@ -80,7 +80,7 @@ def write_index(folder: Path) -> Path | None:
     Path or None
         The page; None if there is no notebook to lead to.
     """
-    paths = _lessons(folder)
+    paths = places.lessons(folder)
     if not paths:
         return None
     environment = Environment(loader=_TEMPLATES, autoescape=True)
@@ -148,13 +148,9 @@ def _picture(notebook: NotebookNode) -> dict[str, str] | None:
     return {"src": f"data:{kind};base64,{output.data[kind]}", "alt": alt}
 
 
-def _lessons(folder: Path) -> list[Path]:
-    return sorted(folder.glob("[0-9][0-9]_*.ipynb"))
-
-
 def _neighbors(path: Path) -> dict[str, dict[str, str] | None]:
     """Name the lessons before and after one, of those in its folder."""
-    paths = [None, *_lessons(path.parent), None]
+    paths = [None, *places.lessons(path.parent), None]
     if path not in paths:
         return {}
     place = paths.index(path)

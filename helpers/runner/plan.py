@@ -2,14 +2,16 @@
 
 import ast
 import json
-import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from helpers import profiles
+from helpers import places, profiles
 from helpers.errors import CourseError
+
+# Parameters that are a path, or the name of photographs.
+PATHS = ("PHOTOS", "MORE_PHOTOS", "TRAIN_CLASSIFIER_ON", "OUT")
 
 
 @dataclass(frozen=True)
@@ -54,7 +56,7 @@ def find_lessons(folder: Path, only: Sequence[str] = ()) -> list[Path]:
     CourseError
         If there are no lessons, or none of a given name.
     """
-    lessons = sorted(folder.glob("[0-9][0-9]_*.ipynb"))
+    lessons = places.lessons(folder)
     if not lessons:
         raise CourseError(f"no lessons (NN_name.ipynb) are in {folder}")
     wanted = {name.removesuffix(".ipynb").zfill(2) for name in only}
@@ -104,13 +106,12 @@ def plan(lessons: Sequence[Path], parameters: Mapping[str, object], out: str | P
         each = several(str(parameters["MORE_PHOTOS"]))
         parameters["MORE_PHOTOS"] = "+".join(_photographs(source) for source in each)
     named = parameters.pop("OUT", None)
-    if not isinstance(named, str | None):
-        raise CourseError(f"OUT is {named!r}; it must be the path of a folder")
+    profiles.check_out(named)
     if out and named:
         raise CourseError(f"two folders to write to, {out} and {named}: give --out or OUT, not both")
     default = profiles.folder(profile, parameters.get("PHOTOS"))
-    folder = Path(out or named or default).expanduser().resolve()
-    check_folder(folder)
+    folder = places.typed(out or named or default).resolve()
+    places.check_folder(folder)
     if folder != default:
         parameters["OUT"] = str(folder)
     read = {lesson: _Lesson(lesson) for lesson in lessons}
@@ -128,26 +129,6 @@ def plan(lessons: Sequence[Path], parameters: Mapping[str, object], out: str | P
             profiles.check_override(profile, setting, given[path].get(name), name)
     check_networks(lessons, folder)
     return Plan(given, profile, seed, folder)
-
-
-def check_folder(folder: Path) -> None:
-    """See that a folder can be written to, or made.
-
-    Parameters
-    ----------
-    folder : Path
-        The folder.
-
-    Raises
-    ------
-    CourseError
-        If it is a file or lies below one, or this user may not write there.
-    """
-    place = next(place for place in (folder, *folder.absolute().parents) if place.exists())
-    if not place.is_dir():
-        raise CourseError(f"cannot write to {folder}: {place} is a file, not a folder")
-    if not os.access(place, os.W_OK | os.X_OK):
-        raise CourseError(f"cannot write to {folder}: you may not write in {place}")
 
 
 def check_networks(lessons: Sequence[Path], out: Path) -> None:
@@ -182,23 +163,27 @@ def check_networks(lessons: Sequence[Path], out: Path) -> None:
             )
 
 
-def parse_value(text: str) -> object:
-    """Read a value as Python writes it, or take it as text.
+def parse_parameter(name: str, text: str) -> object:
+    """Read a parameter's value as Python writes it, or take it as text.
 
     Parameters
     ----------
+    name : str
+        The parameter's name.
     text : str
         What was typed, such as `3`, `1e-3`, `None`, `[1, 2]` or `inception_resnet_v2`.
 
     Returns
     -------
     object
-        The number, list, ... or the text itself.
+        The number, list, ... or the text itself; always the text where it is a path, which may be
+        `2024.10`, but for `None` and what is quoted.
     """
     try:
-        return ast.literal_eval(text)
+        value = ast.literal_eval(text)
     except (ValueError, SyntaxError):
         return text
+    return text if name in PATHS and not isinstance(value, str | None) else value
 
 
 def from_here(path: Path) -> Path:
@@ -246,7 +231,7 @@ def _photographs(source: str) -> str:
 
     if source in SOURCES:
         return source
-    path = Path(source).expanduser()
+    path = places.typed(source)
     # An empty name would be this folder, with all that lies in it.
     if not source.strip() or not path.exists():
         raise CourseError(

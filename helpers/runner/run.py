@@ -215,18 +215,17 @@ def run_lesson(
 
 
 def _summarize(planned: Plan, results: Sequence[Result]) -> None:
-    """Write `summary.json`: these lessons, and what earlier runs said of others with the same settings."""
+    """Write `summary.json`: these lessons, and what earlier runs said of others, each with its settings."""
     path = planned.out / "summary.json"
     settings = {"profile": planned.profile, "seed": planned.seed}
     lessons = {}
     try:
-        earlier = json.loads(path.read_text("utf-8"))
-        if all(earlier[name] == value for name, value in settings.items()):
-            lessons = {lesson["notebook"]: lesson for lesson in earlier["lessons"]}
+        earlier = json.loads(path.read_text("utf-8"))["lessons"]
+        lessons = {lesson["notebook"]: dict(lesson) for lesson in earlier}
     except (OSError, ValueError, KeyError, TypeError):  # there is none, or not one of ours
         pass
-    lessons |= {result.notebook: asdict(result) for result in results}
-    summary = settings | {"lessons": [lessons[notebook] for notebook in sorted(lessons)]}
+    lessons |= {result.notebook: asdict(result) | settings for result in results}
+    summary = {"lessons": [lessons[notebook] for notebook in sorted(lessons)]}
     files.write_text(path, json.dumps(summary, indent=1, ensure_ascii=False) + "\n")
 
 
