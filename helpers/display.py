@@ -379,7 +379,7 @@ def _encode(figure: Figure) -> tuple[bytes, str]:
     page on the web shows a notebook only while it is small.
     """
     encoded = {}
-    for kind, options in {"png": {}, "jpeg": {"quality": 88, "subsampling": 0}}.items():
+    for kind, options in {"png": {}, "jpeg": {"quality": 84, "subsampling": 0}}.items():
         buffer = io.BytesIO()
         figure.savefig(buffer, format=kind, pil_kwargs=options)
         encoded[kind] = buffer.getvalue()

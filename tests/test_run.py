@@ -207,6 +207,18 @@ def test_paths_become_absolute_and_names_stay(folder, tmp_path):
     assert given["OUT"] == str(tmp_path / "elsewhere")
     (given,) = plan(folder, PHOTOS="flowers").lessons.values()
     assert given["PHOTOS"] == "flowers"
+    (given,) = plan(folder, PHOTOS="mine+flowers").lessons.values()
+    assert given["PHOTOS"] == f"{tmp_path / 'mine'}+flowers"
+
+
+def test_a_name_of_the_catalogue_goes_before_a_folder_which_is_said(folder, tmp_path, capsys):
+    write_lesson(folder / "01_one.ipynb")
+    (tmp_path / "flowers").mkdir()
+    (tmp_path / "flowers" / "one.jpg").touch()
+    for name, given in (("flowers", "flowers"), ("./flowers", str(tmp_path / "flowers"))):
+        assert [each["PHOTOS"] for each in plan(folder, PHOTOS=name).lessons.values()] == [given]
+    said = "flowers: the course's photographs of that name; what lies here is ./flowers\n"
+    assert capsys.readouterr().out == said
 
 
 def test_each_of_several_further_sources_is_checked(folder, tmp_path):

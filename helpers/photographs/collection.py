@@ -225,9 +225,9 @@ def several(source: str | Path) -> list[str | Path]:
 def _locate(source: str | Path) -> prepare.Part:
     path = Path(source).expanduser()
     if isinstance(source, str) and source in sources.SOURCES:
-        if path.exists() and source not in _SAID:
+        if source not in _SAID:
             _SAID.add(source)
-            print(f"{source}: the course's photographs of that name; what lies here is ./{source}")
+            sources.note_namesake(source)
         embedded = sources.SOURCES[source].kind == "embedded"
         return prepare.Part(source, download.fetch(source), sources.skimage_photographs() if embedded else {})
     if not path.exists():

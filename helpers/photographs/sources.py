@@ -159,6 +159,18 @@ def source_named(name: str) -> Source:
     return SOURCES[name]
 
 
+def note_namesake(name: str) -> None:
+    """Say that a name of the catalogue means the catalogue, where something of that name lies here too.
+
+    Parameters
+    ----------
+    name : str
+        The source's name.
+    """
+    if Path(name).exists():
+        print(f"{name}: the course's photographs of that name; what lies here is ./{name}")
+
+
 def skimage_photographs() -> dict[str, Path]:
     """Find the four photographs that scikit-image's wheel holds.
 

@@ -97,14 +97,9 @@ def plan(lessons: Sequence[Path], parameters: Mapping[str, object], out: str | P
     profile, seed = parameters["PROFILE"], parameters["SEED"]
     profiles.check(profile, seed)
     # Lessons run in the folder of the notebooks, so paths from here have to be made absolute.
-    for name in ("PHOTOS", "TRAIN_CLASSIFIER_ON"):
+    for name in ("PHOTOS", "MORE_PHOTOS", "TRAIN_CLASSIFIER_ON"):
         if parameters.get(name) is not None:
             parameters[name] = _photographs(str(parameters[name]))
-    if parameters.get("MORE_PHOTOS") is not None:
-        from helpers.photographs.collection import several
-
-        each = several(str(parameters["MORE_PHOTOS"]))
-        parameters["MORE_PHOTOS"] = "+".join(_photographs(source) for source in each)
     named = parameters.pop("OUT", None)
     profiles.check_out(named)
     if out and named:
@@ -224,12 +219,19 @@ def _overrides(source: str) -> dict[str, str]:
     return {}
 
 
-def _photographs(source: str) -> str:
-    """Return a catalogue name as it is, and a path as an absolute one."""
+def _photographs(given: str) -> str:
+    """Return names of the catalogue as they are, and paths as absolute ones; several are joined by `+`."""
+    from helpers.photographs.collection import several
+
+    return "+".join(_source(str(each)) for each in several(given))
+
+
+def _source(source: str) -> str:
     from helpers.photographs import archives
-    from helpers.photographs.sources import SOURCES
+    from helpers.photographs.sources import SOURCES, note_namesake
 
     if source in SOURCES:
+        note_namesake(source)
         return source
     path = places.typed(source)
     # An empty name would be this folder, with all that lies in it.
