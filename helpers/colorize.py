@@ -16,17 +16,21 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageCms, ImageOps
+from tqdm import tqdm
 
-from helpers import embeddings, files, networks, recorded, records
+from helpers import files, networks, recorded, records
 from helpers.backend import keras
+from helpers.embeddings import Backbone, grey_input, load_backbone
 from helpers.errors import CourseError
 from helpers.lab import normalize, rgb_to_lab, to_gamut
 from helpers.photographs import archives, decode
 from helpers.photographs.transfer import progress
+from helpers.places import typed
 from helpers.threads import on_threads
 
 STRIP = 2**20  # pixels that are converted at once by a thread
 COARSEST = 32  # the encoder halves the size five times
+TOGETHER = 2**24  # values of the pictures that wait to be colored together
 LONGEST = 1024  # pixels, the longest side that a network sees, of a picture however long
 # CIE units by which the colors of a twentieth of a photograph differ from its main hue, at least; else it
 # is a toned print, such as sepia.
@@ -71,15 +75,15 @@ class Colorizer:
         Gives ab for L.
     side : int
         The side in pixels of the squares that it was trained on.
-    backbone : str
-        The pretrained network whose embedding it reads; '' for none.
+    backbone : Backbone or None
+        The pretrained network whose embedding it reads.
     vividness : float
         As `helpers.networks.predict_ab` takes it.
     """
 
     network: keras.Model
     side: int
-    backbone: str = ""
+    backbone: Backbone | None = None
     vividness: float = 0.0
 
 
@@ -122,7 +126,7 @@ def load(name: str | None = None, vividness: float | None = None) -> Colorizer:
         raise CourseError(f"{path.stem} has one answer alone: only the colorizer can be told how vivid to be")
     if vividness is None:
         vividness = record.get("vivid", {}).get("vividness", 0.0) if can_be_told else 0.0
-    backbone = record["settings"]["backbone"] if len(network.inputs) > 1 else ""
+    backbone = load_backbone(record["settings"]["backbone"]) if len(network.inputs) > 1 else None
     return Colorizer(network, record["resolution"], backbone, vividness)
 
 
@@ -207,30 +211,57 @@ def _exif(image: Image.Image) -> bytes:
         return b""
 
 
-def colorize(original: Original, colorizer: Colorizer) -> np.ndarray:
-    """Color a picture: the network's colors over the picture's own lightness.
+def colorize(originals: Sequence[Original], colorizer: Colorizer) -> list[np.ndarray]:
+    """Color pictures: the network's colors over each picture's own lightness.
 
     Parameters
     ----------
-    original : Original
-        The picture; its own colors, if it has any, are not looked at.
+    originals : sequence of Original
+        The pictures; their own colors, if they have any, are not looked at.
     colorizer : Colorizer
-        The network.
+        The network. Pictures of one shape go through it together.
 
     Returns
     -------
-    (height, width, 3) ndarray of uint8 or uint16
+    list of (height, width, 3) ndarray of uint8 or uint16
         sRGB. A color that no screen can show is made less colorful, at the same lightness and hue.
     """
+    seen = [_seen(original, colorizer.side) for original in originals]
+    found: dict[int, np.ndarray] = {}
+    for shape in {L.shape for L in seen}:
+        rows = [row for row, L in enumerate(seen) if L.shape == shape]
+        inputs = L = np.concatenate([seen[row] for row in rows])
+        if colorizer.backbone:
+            inputs = [L, colorizer.backbone.network.predict_on_batch(grey_input(L, colorizer.backbone))]
+        ab = networks.predict_ab(colorizer.network, inputs, colorizer.vividness)
+        found |= dict(zip(rows, ab, strict=True))
+    return [_recolor(original.pixels, found[row]) for row, original in enumerate(originals)]
+
+
+def _seen(original: Original, side: int) -> np.ndarray:
+    """Reduce a picture to what the network sees: (1, h, w, 1) float32 of L in 0..1."""
     height, width = original.pixels.shape[:2]
-    ab = predict(original, colorizer)
+    # As many pixels as the squares that the network was trained on, so that things have the size it knows.
+    scale = side / (height * width) ** 0.5
+    shape = [
+        int(np.clip(round(length * scale / COARSEST) * COARSEST, COARSEST, LONGEST))
+        for length in (width, height)
+    ]
+    deep = original.pixels.dtype == np.uint16
+    pixels = (original.pixels >> 8).astype(np.uint8) if deep else original.pixels
+    small = Image.fromarray(pixels).resize(shape, Image.Resampling.LANCZOS, reducing_gap=3).convert("RGB")
+    return normalize(rgb_to_lab(np.asarray(small)[None]))[0]
+
+
+def _recolor(pixels: np.ndarray, ab: np.ndarray) -> np.ndarray:
+    height, width = pixels.shape[:2]
     planes = [Image.fromarray(np.ascontiguousarray(ab[..., channel])) for channel in range(2)]
-    most = np.iinfo(original.pixels.dtype).max
-    colored = np.empty((height, width, 3), original.pixels.dtype)
+    most = np.iinfo(pixels.dtype).max
+    colored = np.empty((height, width, 3), pixels.dtype)
 
     def convert(top: int) -> None:
         bottom = min(top + rows, height)
-        L = lightness(original.pixels[top:bottom])
+        L = lightness(pixels[top:bottom])
         box = (0, top * ab.shape[0] / height, ab.shape[1], bottom * ab.shape[0] / height)
         enlarged = [
             np.asarray(plane.resize((width, bottom - top), Image.Resampling.BICUBIC, box)) for plane in planes
@@ -240,37 +271,6 @@ def colorize(original: Original, colorizer: Colorizer) -> np.ndarray:
     rows = max(1, STRIP // width)
     on_threads(convert, range(0, height, rows))
     return colored
-
-
-def predict(original: Original, colorizer: Colorizer) -> np.ndarray:
-    """Predict the colors of a picture from a small copy of it.
-
-    Parameters
-    ----------
-    original : Original
-        The picture.
-    colorizer : Colorizer
-        The network.
-
-    Returns
-    -------
-    (h, w, 2) ndarray of float32
-        CIE units, at the size that the network gives.
-    """
-    height, width = original.pixels.shape[:2]
-    # As many pixels as the squares that the network was trained on, so that things have the size it knows.
-    scale = colorizer.side / (height * width) ** 0.5
-    shape = [
-        int(np.clip(round(side * scale / COARSEST) * COARSEST, COARSEST, LONGEST)) for side in (width, height)
-    ]
-    pixels = original.pixels if original.pixels.dtype == np.uint8 else (original.pixels >> 8).astype(np.uint8)
-    small = Image.fromarray(pixels).resize(shape, Image.Resampling.LANCZOS, reducing_gap=3).convert("RGB")
-    L, _ = normalize(rgb_to_lab(np.asarray(small)[None]))
-    inputs = L
-    if colorizer.backbone:
-        backbone = embeddings.load_backbone(colorizer.backbone)
-        inputs = [L, backbone.network.predict_on_batch(embeddings.grey_input(L, backbone))]
-    return networks.predict_ab(colorizer.network, inputs, colorizer.vividness)[0]
 
 
 def lightness(pixels: np.ndarray) -> np.ndarray:
@@ -292,8 +292,8 @@ def lightness(pixels: np.ndarray) -> np.ndarray:
     return rgb_to_lab(pixels)[..., 0]
 
 
-def encode(original: Original, rgb: np.ndarray) -> tuple[bytes, str]:
-    """Write a colored picture in the format of its original, with what belonged to it.
+def encode(original: Original, rgb: np.ndarray) -> bytes:
+    """Write a colored picture in its `result_format`, with what belonged to the original.
 
     Parameters
     ----------
@@ -304,28 +304,43 @@ def encode(original: Original, rgb: np.ndarray) -> tuple[bytes, str]:
 
     Returns
     -------
-    content : bytes
+    bytes
         The file.
-    format : str
-        Which format it is: that of the original, or PNG where that cannot hold color.
     """
-    kind = original.format if original.format in HOLDS_COLOR else "PNG"
-    if original.format == "MPO":
-        kind = "JPEG"
+    kind = result_format(original)
     target = io.BytesIO()
     if rgb.dtype == np.uint16:
         if kind == "TIFF":
             import tifffile
 
             tifffile.imwrite(target, rgb, photometric="rgb", compression="zlib", iccprofile=_SRGB)
-            return target.getvalue(), kind
-        return _deep_png(rgb, original.exif), "PNG"
+            return target.getvalue()
+        return _deep_png(rgb, original.exif)
     image = Image.fromarray(rgb)
     if original.alpha is not None and kind in ("PNG", "WEBP", "TIFF", "AVIF", "JPEG2000"):
         image.putalpha(original.alpha)
     about = {} if kind in ("BMP", "PPM", "JPEG2000") else {"icc_profile": _SRGB, "exif": original.exif}
     image.save(target, kind, **_SAVE.get(kind, {}), **about)
-    return target.getvalue(), kind
+    return target.getvalue()
+
+
+def result_format(original: Original) -> str:
+    """Say in which format a picture is written when it has color.
+
+    Parameters
+    ----------
+    original : Original
+        The picture.
+
+    Returns
+    -------
+    str
+        The original's, as Pillow calls it, or PNG where that cannot hold color, or not its sixteen bits.
+    """
+    if original.format == "MPO":
+        return "JPEG"
+    holds = {"PNG", "TIFF"} if original.pixels.dtype == np.uint16 else HOLDS_COLOR
+    return original.format if original.format in holds else "PNG"
 
 
 def _deep_png(rgb: np.ndarray, exif: bytes) -> bytes:
@@ -371,44 +386,67 @@ def run(inputs: Sequence[str], out: str | None, colorizer: Colorizer, force: boo
         How many pictures could not be colored; each was named.
     """
     if list(inputs) == ["-"]:
-        content, _ = _color(sys.stdin.buffer.read(), colorizer, "standard input")
+        original = _open(sys.stdin.buffer.read(), "standard input")
+        content = encode(original, colorize([original], colorizer)[0])
         if out is None:
             sys.stdout.buffer.write(content)
         else:
-            files.write_bytes(Path(out), content)
+            _check(None, typed(out), original, force)
+            files.write_bytes(typed(out), content)
         return 0
-    tasks = list(_tasks([Path(each).expanduser() for each in inputs], out and Path(out).expanduser()))
+    tasks = list(_tasks([typed(each) for each in inputs], typed(out) if out else None))
     failed = 0
+    together: list[tuple[Path, Path, Original]] = []
+
+    def finish() -> int:
+        colored = colorize([original for _, _, original in together], colorizer)
+        wrong = 0
+        for (source, target, original), rgb in zip(together, colored, strict=True):
+            try:
+                files.write_bytes(target, encode(original, rgb))
+            except OSError as error:
+                wrong += _name(bar, source, error)
+            bar.update()
+        together.clear()
+        return wrong
+
     with progress(notebook=False, total=len(tasks), desc="coloring", unit=" pictures") as bar:
         for source, target, reason in tasks:
             try:
                 if reason:
                     raise CourseError(reason)
-                _one(source, target, colorizer, force)
+                original = _open(source.read_bytes(), str(source))
+                together.append((source, _check(source, target, original, force), original))
             except (CourseError, OSError) as error:
-                failed += 1
-                bar.write(f"{source}: {getattr(error, 'strerror', None) or error}", file=sys.stderr)
-            bar.update()
+                failed += _name(bar, source, error)
+                bar.update()
+            if len(together) == networks.BATCH or sum(each.pixels.size for _, _, each in together) > TOGETHER:
+                failed += finish()
+        failed += finish() if together else 0
     return failed
 
 
-def _one(source: Path, target: Path, colorizer: Colorizer, force: bool) -> None:
-    content, kind = _color(source.read_bytes(), colorizer, str(source))
-    if kind == "PNG" and target.suffix.casefold() not in (".png", ""):
-        target = target.with_suffix(".png")
-    if target.exists() and (not force or target.samefile(source)):
-        replaced = (
-            "would replace the original" if target.samefile(source) else "is there already: give --force"
-        )
-        raise CourseError(f"{target} {replaced}")
-    files.write_bytes(target, content)
+def _name(bar: tqdm, source: Path, error: Exception) -> int:
+    bar.write(f"{source}: {getattr(error, 'strerror', None) or error}", file=sys.stderr)
+    return 1
 
 
-def _color(data: bytes, colorizer: Colorizer, name: str) -> tuple[bytes, str]:
+def _open(data: bytes, name: str) -> Original:
     original = read(data)
     if original.colored:
         print(f"{name} has color already: its lightness alone is used", file=sys.stderr)
-    return encode(original, colorize(original, colorizer))
+    return original
+
+
+def _check(source: Path | None, target: Path, original: Original, force: bool) -> Path:
+    """Give the target the ending of what is written, and see that nothing is lost by it."""
+    if result_format(original) != original.format and original.format != "MPO":
+        target = target.with_suffix(".png")
+    if target.exists() and not force:
+        raise CourseError(f"{target} is there already: give --force")
+    if source is not None and target.exists() and target.samefile(source):
+        raise CourseError(f"{target} would replace the original")
+    return target
 
 
 def _tasks(inputs: Sequence[Path], out: Path | None) -> Iterator[tuple[Path, Path, str]]:

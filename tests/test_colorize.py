@@ -44,9 +44,8 @@ def saved(image, form, **options):
 
 def colored(data, colorizer):
     original = colorize.read(data)
-    content, form = colorize.encode(original, colorize.colorize(original, colorizer))
-    image = Image.open(io.BytesIO(content))
-    assert image.format == form
+    image = Image.open(io.BytesIO(colorize.encode(original, colorize.colorize([original], colorizer)[0])))
+    assert image.format == colorize.result_format(original)
     return image
 
 
@@ -97,12 +96,21 @@ def test_any_size(size, colorizer):
     assert_only_the_color_is_new(colored(saved(grey, "PNG"), colorizer), grey)
 
 
+def test_pictures_of_several_shapes_are_colored_each_as_if_alone(colorizer):
+    originals = [
+        colorize.read(saved(picture(*size), "PNG")) for size in [(90, 60), (60, 90), (90, 60), (9, 1)]
+    ]
+    together = colorize.colorize(originals, colorizer)
+    for original, rgb in zip(originals, together, strict=True):
+        np.testing.assert_array_equal(rgb, colorize.colorize([original], colorizer)[0])
+
+
 def test_strips_leave_no_seam(colorizer, monkeypatch):
     data = saved(picture(), "PNG")
     original = colorize.read(data)
-    whole = colorize.colorize(original, colorizer)
+    whole = colorize.colorize([original], colorizer)[0]
     monkeypatch.setattr(colorize, "STRIP", 200)
-    parts = colorize.colorize(original, colorizer)
+    parts = colorize.colorize([original], colorizer)[0]
     assert np.abs(whole.astype(int) - parts).max() <= 1
 
 
@@ -147,8 +155,8 @@ def test_sixteen_bits_stay(form, colorizer):
 
     ramp = np.linspace(20000, 45000, 90 * 60).astype(np.uint16).reshape(60, 90)
     original = colorize.read(saved(Image.fromarray(ramp), form))
-    content, found = colorize.encode(original, colorize.colorize(original, colorizer))
-    assert found == form
+    content = colorize.encode(original, colorize.colorize([original], colorizer)[0])
+    assert colorize.result_format(original) == form
     if form == "TIFF":
         rgb = tifffile.imread(io.BytesIO(content))
         assert (rgb.dtype, rgb.shape) == (np.uint16, (60, 90, 3))
@@ -299,7 +307,7 @@ def test_a_network_without_its_record_is_refused(network, tmp_path):
 @pytest.mark.parametrize("name", ["baseline", "fusion"])
 def test_the_networks_of_the_story_color_any_picture(name):
     original = colorize.read((places.SAMPLE / "animal_chameleon.jpg").read_bytes())
-    rgb = colorize.colorize(original, colorize.load(name))
+    (rgb,) = colorize.colorize([original], colorize.load(name))
     assert rgb.shape == original.pixels.shape
     assert np.abs(rgb_to_lab(rgb)[..., 0] - rgb_to_lab(original.pixels)[..., 0]).mean() < 0.5
     assert np.linalg.norm(rgb_to_lab(rgb)[..., 1:], axis=-1).mean() > 2
