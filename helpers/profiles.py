@@ -123,7 +123,7 @@ TABLE = {
     "backbone": ("classifier", "inception_resnet_v2"),
     "more_photos": ("", ""),
     "colorizer_stages": (((64, 64, 0),), ((160, 128, 10), (224, 192, 0))),
-    "colorizer_epochs": (40, 60),
+    "colorizer_epochs": (40, 22),
     "colorizer_batch": (8, 16),
     "encoder_learns": (False, True),
 }

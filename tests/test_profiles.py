@@ -257,3 +257,13 @@ def test_a_notebook_of_this_course_says_nothing_of_others(seeds, capsys, monkeyp
     monkeypatch.chdir(NOTEBOOKS)
     profiles.begin("tiny", 0)
     assert capsys.readouterr().out.count("\n") == 1
+
+
+def test_what_looks_alike_is_kept_if_a_lesson_asks_for_it(monkeypatch):
+    asked = []
+    monkeypatch.setattr("helpers.photographs.keep_near_duplicates", asked.append)
+    for given in (None, True, False):
+        profiles.begin("tiny", 0, near_duplicates=given)
+    assert asked == [False, True, False]
+    with pytest.raises(CourseError, match=r"near_duplicates is 'yes'; it must be True or False"):
+        profiles.begin("tiny", 0, near_duplicates="yes")

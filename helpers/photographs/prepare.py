@@ -230,7 +230,10 @@ def _arrange(found: list[_Found], parts: list[Part], near: bool) -> tuple[dict, 
 def _too_few(parts: list[Part], kept: Counter, aside: Counter, skipped: int) -> str:
     where = " + ".join(str(part.path) for part in parts)
     if aside["grey"] and not kept:
-        return f"{where} holds grey photographs alone: there is no color in them to learn from"
+        return (
+            f"{where} holds grey photographs alone: there is no color in them to learn from; "
+            "to color them, run `python -m helpers colorize`"
+        )
     left_out = [f"{count:,} {kind}" for kind, count in aside.most_common()]
     if skipped:
         left_out.append(f"{skipped:,} that could not be read")
