@@ -308,6 +308,56 @@ MUTATIONS = (
         "callbacks=[], ",
         ("tests/test_clock_display.py",),
     ),
+    # What the reader has set, how folders are called, and what shares a place
+    Mutation(
+        "a kernel imports whatever helpers are installed",
+        "helpers/runner/environment.py",
+        "filter(None, [root, ",
+        "filter(None, [",
+        ("tests/test_run.py",),
+    ),
+    Mutation(
+        "a kernel runs the reader's IPython profile",
+        "helpers/runner/environment.py",
+        '        "IPYTHONDIR": str(folder / "ipython"),\n',
+        "",
+        ("tests/test_run.py",),
+    ),
+    Mutation(
+        "papermill gets the output's path as it is",
+        "helpers/runner/execute.py",
+        "_Unharmed.named(output)",
+        "str(output)",
+        ("tests/test_run.py",),
+    ),
+    Mutation(
+        "a picture follows the reader's matplotlibrc",
+        "helpers/display.py",
+        "    matplotlib.rcdefaults()\n",
+        "",
+        ("tests/test_display.py",),
+    ),
+    Mutation(
+        "a layer follows the reader's keras.json",
+        "helpers/backend.py",
+        "\nset_defaults()\n",
+        "\n",
+        ("tests/test_backend.py",),
+    ),
+    Mutation(
+        "photographs of one name share a run's folder",
+        "helpers/profiles.py",
+        '{name}-{called}-{where}"',
+        '{name}-{called}"',
+        ("tests/test_profiles.py",),
+    ),
+    Mutation(
+        "a run of one lesson forgets what the summary says of others",
+        "helpers/runner/run.py",
+        '        lessons = {lesson["notebook"]: dict(lesson)',
+        '        {lesson["notebook"]: dict(lesson)',
+        ("tests/test_run.py",),
+    ),
     # Lessons
     Mutation(
         "the factor is fitted on the test photographs",

@@ -106,7 +106,7 @@ def plan(lessons: Sequence[Path], parameters: Mapping[str, object], out: str | P
         raise CourseError(f"two folders to write to, {out} and {named}: give --out or OUT, not both")
     default = profiles.folder(profile, parameters.get("PHOTOS"))
     folder = places.typed(out or named or default).resolve()
-    places.check_folder(folder)
+    places.check_folder(folder, "name another folder with --out")
     if folder != default:
         parameters["OUT"] = str(folder)
     read = {lesson: _Lesson(lesson) for lesson in lessons}
