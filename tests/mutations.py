@@ -103,8 +103,8 @@ MUTATIONS = (
     Mutation(
         "photographs are reduced bilinearly",
         "helpers/photographs/decode.py",
-        "Image.Resampling.LANCZOS",
-        "Image.Resampling.BILINEAR",
+        "ImageOps.fit(image, (size, size), Image.Resampling.LANCZOS)",
+        "ImageOps.fit(image, (size, size), Image.Resampling.BILINEAR)",
         ("tests/test_decode.py",),
     ),
     # Backbones
@@ -240,7 +240,7 @@ MUTATIONS = (
     Mutation(
         "the test photographs of a further source are learned from",
         "helpers/photographs/prepare.py",
-        'if splits[row] == "test"}',
+        'if split.of[row] == "test"}',
         "if False}",
         ("tests/test_photographs.py",),
     ),
