@@ -28,10 +28,6 @@ from helpers.photographs import Photographs
 # What the claims were made for, if they may fail now.
 _relaxed: list[str] = []
 
-# Characters of a credit that are shown at most.
-LONGEST_CREDIT = 500
-# Signs that turn the direction of writing.
-_TURNING = re.compile("[\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 _STYLE = {
     "figure.facecolor": "white",
     "font.size": 9,
@@ -84,12 +80,8 @@ def show(figure: Figure, alt: str, credits: Sequence[str] = ()) -> None:
     display(Image(data, format=kind), metadata={f"image/{kind}": {"alt": plain}})
     display(Markdown(f"**Figure.** {alt}"))
     if credits:
-        items = "".join(f"<li><bdi>{_linked(credit)}</bdi></li>" for credit in credits)
-        # What a stranger wrote is no formula, whatever signs are in it.
-        folded = (
-            '<details class="tex2jax_ignore mathjax_ignore"><summary>Whose photographs these are</summary>'
-            f"<ul>{items}</ul></details>"
-        )
+        items = "".join(f"<li>{_linked(credit)}</li>" for credit in credits)
+        folded = f"<details><summary>Whose photographs these are</summary><ul>{items}</ul></details>"
         _display("Whose photographs these are: see the page.", folded)
 
 
@@ -389,10 +381,8 @@ def _encode(figure: Figure) -> tuple[bytes, str]:
 
 
 def _linked(text: str) -> str:
-    """Escape a text for HTML, on one line of bounded length, and make its web addresses links."""
-    line = " ".join(_TURNING.sub("", text).split())
-    line = line if len(line) <= LONGEST_CREDIT else f"{line[:LONGEST_CREDIT]} ..."
-    return re.sub(r"https?://[^\s<>\"']+", r'<a href="\g<0>">\g<0></a>', html.escape(line))
+    """Escape a text for HTML, and make its web addresses links."""
+    return re.sub(r"https?://[^\s<>\"']+", r'<a href="\g<0>">\g<0></a>', html.escape(text))
 
 
 def _cell(text: str) -> str:

@@ -9,14 +9,12 @@ import json
 import os
 import random
 import shutil
-import ssl
 import subprocess
 import sys
 import tarfile
 import threading
 import zipfile
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -273,65 +271,6 @@ def test_no_server_and_no_network(server, content, tmp_path):
     server.stop()
     assert_refused("127.0.0.1 cannot be reached: check the network", server.url("x"), tmp_path / "x", content)
     assert_refused("no.invalid cannot be reached", "http://no.invalid/x", tmp_path / "x", content)
-
-
-# Of no worth to anybody: it stands for a certificate that no machine trusts.
-SELF_SIGNED = """\
------BEGIN PRIVATE KEY-----
-MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQgJvsQHaPf32Z6uPnD
-afpybVozeqf5CgzxoUGhcV93WxOhRANCAATPA3Cp8EpMET7KzAxBW+rHA1q8gmes
-xZikArkTAdQDOea+ZM8Bgb0d3gtEoDkKpFfJar2wbWceqMYlPeOjlvYR
------END PRIVATE KEY-----
------BEGIN CERTIFICATE-----
-MIIBgDCCASWgAwIBAgIUd1VZCklKHEiNyYNhucb1L7nrFUkwCgYIKoZIzj0EAwIw
-FDESMBAGA1UEAwwJbG9jYWxob3N0MCAXDTI2MTEyNjE4MDAxNVoYDzIxMjYxMTAy
-MTgwMDE1WjAUMRIwEAYDVQQDDAlsb2NhbGhvc3QwWTATBgcqhkjOPQIBBggqhkjO
-PQMBBwNCAATPA3Cp8EpMET7KzAxBW+rHA1q8gmesxZikArkTAdQDOea+ZM8Bgb0d
-3gtEoDkKpFfJar2wbWceqMYlPeOjlvYRo1MwUTAdBgNVHQ4EFgQURAg935VZMY4I
-OcGFOyWgUDFXzk4wHwYDVR0jBBgwFoAURAg935VZMY4IOcGFOyWgUDFXzk4wDwYD
-VR0TAQH/BAUwAwEB/zAKBggqhkjOPQQDAgNJADBGAiEAqn57btYxnJvPLYkgefa/
-VyzdFXHcNwzvQ255nV40AyACIQD0A7kA3h2Q2IprmazpF54uoIwJOB6P8SyKo3rB
-HPpHCA==
------END CERTIFICATE-----
-"""
-
-
-def test_a_certificate_that_is_not_trusted_is_named(server, content, tmp_path):
-    (tmp_path / "both.pem").write_text(SELF_SIGNED)
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(tmp_path / "both.pem")
-    secure = Server()
-    secure.socket = context.wrap_socket(secure.socket, server_side=True, do_handshake_on_connect=False)
-    try:
-        url = secure.url("x").replace("http:", "https:")
-        assert_refused("certificate .* not trusted: .* REQUESTS_CA_BUNDLE", url, tmp_path / "x", content)
-    finally:
-        secure.stop()
-
-
-@pytest.mark.parametrize("scheme", ["http", "https"])
-def test_a_proxy_that_wants_a_login_is_named(scheme, server, content, tmp_path, monkeypatch):
-    monkeypatch.delenv("NO_PROXY")
-    monkeypatch.setenv(f"{scheme.upper()}_PROXY", server.url(""))
-    monkeypatch.setattr(Handler, "do_CONNECT", lambda handler: handler.send_error(407), raising=False)
-    monkeypatch.setattr(Handler, "do_GET", lambda handler: handler.send_error(407))
-    assert_refused(
-        "proxy wants a login: set HTTPS_PROXY", f"{scheme}://no.invalid/x", tmp_path / "x", content
-    )
-
-
-def test_a_proxy_that_is_not_there_is_named(server, content, tmp_path, monkeypatch):
-    monkeypatch.delenv("NO_PROXY")
-    monkeypatch.setenv("HTTPS_PROXY", server.url(""))
-    server.stop()
-    assert_refused("proxy between .* does not work", "https://no.invalid/x", tmp_path / "x", content)
-
-
-@pytest.mark.skipif(find_spec("socks") is not None, reason="a package for SOCKS proxies is installed")
-def test_a_proxy_of_another_kind_names_what_is_missing(server, content, tmp_path, monkeypatch):
-    monkeypatch.delenv("NO_PROXY")
-    monkeypatch.setenv("ALL_PROXY", "socks5h://127.0.0.1:1")
-    assert_refused("SOCKS proxy, .* pip install pysocks", "https://no.invalid/x", tmp_path / "x", content)
 
 
 class Terminal(io.StringIO):

@@ -32,18 +32,10 @@ RETRY = Retry(
 )
 SECONDS_UNSEEN = 2
 _BLOCK = 2**14
-_PROXY_LOGIN = (
-    "the network's proxy wants a login: set HTTPS_PROXY and HTTP_PROXY to http://USER:PASSWORD@PROXY:PORT"
-)
 
 
 class GoneError(CourseError):
     """The server has no such file, or keeps it to itself."""
-
-
-_PROXY_LOGIN = (
-    "the network's proxy wants a login: set HTTPS_PROXY and HTTP_PROXY to http://USER:PASSWORD@PROXY:PORT"
-)
 
 
 class _CutError(Exception):
@@ -112,7 +104,9 @@ def get(session: requests.Session, url: str, headers: dict[str, str] | None = No
     try:
         response = session.get(url, headers=headers, stream=True, timeout=TIMEOUT)
     except requests.RequestException as error:
-        raise CourseError(_why_not(host, error)) from None
+        if "timed out" in str(error):
+            raise CourseError(f"{host} does not answer: run this again later") from None
+        raise CourseError(f"{host} cannot be reached: check the network and run this again") from None
     status = response.status_code
     web_page = response.headers.get("Content-Type", "").startswith("text/html")
     if status in (200, 206, 416) and not web_page:
@@ -120,35 +114,11 @@ def get(session: requests.Session, url: str, headers: dict[str, str] | None = No
     response.close()
     if status == 200:
         raise CourseError(f"{host} sends a web page instead of {url}: does this network want a login first?")
-    if status == 407:
-        raise CourseError(_PROXY_LOGIN)
     if status in (401, 403):
         raise GoneError(f"{host} refuses to give {url} ({status}): choose another source")
     if status in (404, 410):
         raise GoneError(f"{host} has no {url} any more ({status}): choose another source")
     raise CourseError(f"{host} is in trouble ({status}): run this again later")
-
-
-def _why_not(host: str, error: requests.RequestException) -> str:
-    """Say what stands between this machine and a server, and what to do about it."""
-    said = str(error)
-    if "SOCKS" in said and isinstance(error, requests.exceptions.InvalidSchema):
-        return (
-            "ALL_PROXY or HTTPS_PROXY names a SOCKS proxy, for which a package is missing: "
-            "python -m pip install pysocks"
-        )
-    if "407" in said and isinstance(error, requests.exceptions.ProxyError):
-        return _PROXY_LOGIN
-    if isinstance(error, requests.exceptions.ProxyError | requests.exceptions.InvalidProxyURL):
-        return f"the proxy between this machine and {host} does not work: correct or remove HTTPS_PROXY"
-    if "CERTIFICATE_VERIFY_FAILED" in said:
-        return (
-            f"the certificate that {host} shows is not trusted: if your network looks into connections, set "
-            "REQUESTS_CA_BUNDLE to the file of its own certificate; if not, somebody else answers"
-        )
-    if "timed out" in said:
-        return f"{host} does not answer: run this again later"
-    return f"{host} cannot be reached: check the network and run this again"
 
 
 def download(url: str, target: Path, size: int = 0, sha256: str = "") -> None:
