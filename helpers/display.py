@@ -10,6 +10,7 @@ import html
 import io
 import re
 import time
+import unicodedata
 from base64 import b64encode
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
@@ -25,6 +26,10 @@ from helpers.errors import CourseError
 from helpers.metrics import shared
 from helpers.photographs import Photographs
 
+# Unicode's kinds of signs that no credit needs: controls, halves of signs, ends of lines; and those that turn
+# the direction of what is written.
+_UNSEEN = {"Cc", "Cs", "Zl", "Zp", "LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI"}
+_LONGEST_CREDIT = 500
 # What the claims were made for, if they may fail now.
 _relaxed: list[str] = []
 
@@ -80,7 +85,7 @@ def show(figure: Figure, alt: str, credits: Sequence[str] = ()) -> None:
     display(Image(data, format=kind), metadata={f"image/{kind}": {"alt": plain}})
     display(Markdown(f"**Figure.** {alt}"))
     if credits:
-        items = "".join(f"<li>{_linked(credit)}</li>" for credit in credits)
+        items = "".join(f"<li>{_linked(_one_line(credit))}</li>" for credit in credits)
         folded = f"<details><summary>Whose photographs these are</summary><ul>{items}</ul></details>"
         _display("Whose photographs these are: see the page.", folded)
 
@@ -245,16 +250,16 @@ def table(rows: Mapping[str, Mapping[str, str]], caption: str) -> None:
     if any(list(cells) != columns for cells in rows.values()):
         raise CourseError("all rows of a table need the same columns")
     # The corner heads nothing, so it is no header.
-    head = "<td></td>" + "".join(f'<th scope="col">{html.escape(column)}</th>' for column in columns)
+    head = "<td></td>" + "".join(f'<th scope="col">{_escaped(column)}</th>' for column in columns)
     body = "".join(
-        f'<tr><th scope="row" style="text-align:left">{html.escape(name)}</th>'
+        f'<tr><th scope="row" style="text-align:left">{_escaped(name)}</th>'
         + "".join(_cell(text) for text in cells.values())
         + "</tr>"
         for name, cells in rows.items()
     )
     _display(
         f"Table: {caption} Rows: {', '.join(rows)}. Columns: {', '.join(columns)}.",
-        f"<table><caption>{html.escape(caption)}</caption><thead><tr>{head}</tr></thead>"
+        f"<table><caption>{_escaped(caption)}</caption><thead><tr>{head}</tr></thead>"
         f"<tbody>{body}</tbody></table>",
     )
 
@@ -334,7 +339,7 @@ def claim(text: str, measured: float, *, at_least: float | None = None, at_most:
     mark, verdict = ("✔", declared) if holds else ("✘", f"not {declared}, as in {_relaxed[0]}")
     _display(
         f"{mark} {text}: {verdict}",
-        f"{mark} {html.escape(text)}: measured <b>{measured:.3g}</b> ({verdict})",
+        f"{mark} {_escaped(text)}: measured <b>{measured:.3g}</b> ({_escaped(verdict)})",
         claim={"text": text, "measured": measured if np.isfinite(measured) else None, **bounds},
     )
 
@@ -361,7 +366,7 @@ def headline(text: str) -> None:
         A short sentence that holds the measured number. `python -m helpers run`
         prints it in its closing table.
     """
-    _display("The lesson's headline", f"<b>Headline:</b> {html.escape(text)}", headline=text)
+    _display("The lesson's headline", f"<b>Headline:</b> {_escaped(text)}", headline=text)
 
 
 def _encode(figure: Figure) -> tuple[bytes, str]:
@@ -380,14 +385,32 @@ def _encode(figure: Figure) -> tuple[bytes, str]:
     return encoded[kind], kind
 
 
+def _one_line(text: str) -> str:
+    """Take line breaks, signs that turn the writing, and excess from a stranger's text."""
+    kinds = ({unicodedata.category(sign), unicodedata.bidirectional(sign)} for sign in text)
+    seen = (sign if kind.isdisjoint(_UNSEEN) else " " for sign, kind in zip(text, kinds, strict=True))
+    line = " ".join("".join(seen).split())
+    return line if len(line) <= _LONGEST_CREDIT else line[: _LONGEST_CREDIT - 1] + "…"
+
+
 def _linked(text: str) -> str:
-    """Escape a text for HTML, and make its web addresses links."""
-    return re.sub(r"https?://[^\s<>\"']+", r'<a href="\g<0>">\g<0></a>', html.escape(text))
+    """Escape a text for HTML, and make its web addresses links, unless one was cut."""
+    parts = re.split(r"(https?://[^\s<>\"…]++(?!…))", text)
+    return "".join(
+        f'<a href="{html.escape(part)}">{_escaped(part)}</a>' if number % 2 else _escaped(part)
+        for number, part in enumerate(parts)
+    )
+
+
+def _escaped(text: str) -> str:
+    """Escape a text for HTML, and hide from MathJax what it would take for a formula."""
+    # It looks for both ends of a formula within one element.
+    return re.sub(r"[$\\]", r"<span>\g<0></span>", html.escape(text))
 
 
 def _cell(text: str) -> str:
     """Write a table's cell: words to the left, numbers to the right with what stands under them small."""
-    first, _, second = (html.escape(line) for line in text.partition("\n"))
+    first, _, second = (_escaped(line) for line in text.partition("\n"))
     if not second:
         side = "left" if first[:1].isalpha() else "right"
         return f'<td style="text-align:{side}">{first}</td>'

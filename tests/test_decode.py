@@ -1,8 +1,11 @@
 """Every kind of picture that a person may have, made here and decoded."""
 
 import io
+import os
 import random
 import struct
+import subprocess
+import sys
 import threading
 import zlib
 from contextlib import suppress
@@ -15,6 +18,7 @@ from PIL import Image, ImageChops, ImageCms
 from helpers.errors import CourseError
 from helpers.photographs import decode
 from helpers.photographs.decode import Budget, DecodeError, open_picture, square, squares
+from helpers.places import ROOT
 
 pytestmark = pytest.mark.quick
 
@@ -456,6 +460,80 @@ def test_a_picture_that_needs_more_memory_than_there_is_is_named(form, photograp
     monkeypatch.setattr(decode, "_memory", Budget(10**5))
     with pytest.raises(DecodeError, match=rf"^0 megapixels as {form} need more than 0 MB: save it smaller$"):
         open_picture(saved(photograph, form))
+
+
+PEAK = """
+import sys
+from pathlib import Path
+from helpers.photographs import decode, prepare
+
+def memory(what):
+    return next(int(line.split()[1]) for line in Path("/proc/self/status").open() if what in line) * 1024
+
+def peak(work):
+    Path("/proc/self/clear_refs").write_text("5")  # forget the peak so far
+    before = memory("VmRSS")
+    work()
+    return memory("VmHWM") - before
+"""
+ON_LINUX = pytest.mark.skipif(
+    not os.access("/proc/self/clear_refs", os.W_OK), reason="Linux alone tells its peaks"
+)
+
+
+def measured(script, *arguments):
+    command = [sys.executable, "-c", PEAK + script, *map(str, arguments)]
+    return subprocess.run(command, check=True, capture_output=True, text=True, cwd=ROOT).stdout.splitlines()
+
+
+# Four threads, and each picture in a batch of its own.
+FOUR_AT_ONCE = """
+prepare.os.cpu_count = lambda: 4
+prepare._BATCH = 1
+decode._memory = decode.Budget(int(sys.argv[2]))
+part = prepare.Part("x", Path(sys.argv[1]), {})
+print(peak(lambda: prepare._decode_all(part, 224, Path(sys.argv[1], ".decoded"))))
+"""
+
+
+@ON_LINUX
+def test_large_pictures_in_several_threads_take_no_more_memory_than_is_set_aside(tmp_path):
+    large = saved(Image.new("RGBA", (5000, 4000), (*RED, 128)), "PNG", compress_level=1)
+    for number in range(5):
+        (tmp_path / f"{number}.png").write_bytes(large + bytes([number]))
+    (taken,) = measured(FOUR_AT_ONCE, tmp_path, 240 * 10**6)
+    assert (tmp_path / ".decoded").stat().st_size == 5 * 224 * 224 * 3
+    assert 100e6 < int(taken) < 260e6
+
+
+ONE_BY_ONE = """
+lend = decode._memory.lend
+for file in sys.argv[1:]:
+    data = Path(file).read_bytes()
+    decode._memory.lend = lambda count: print(count) or lend(count)
+    print(peak(lambda: decode.squares(data, [700])))
+"""
+LARGE = [
+    ("JPEG", "RGB", {}),
+    ("JPEG", "RGB", {"progressive": True, "subsampling": 0}),
+    ("JPEG", "CMYK", {"progressive": True}),
+    ("PNG", "RGBA", {"compress_level": 1}),
+    ("WEBP", "RGBA", {"method": 0, "lossless": True, "quality": 0}),
+    ("AVIF", "RGBA", {"speed": 10, "subsampling": "4:4:4"}),
+    ("JPEG2000", "RGBA", {"irreversible": True, "quality_layers": [40]}),
+    ("TIFF", "RGB", {"compression": "tiff_lzw", "tiffinfo": {278: 2000}}),
+]
+
+
+@ON_LINUX
+def test_what_is_set_aside_for_a_picture_is_enough_and_not_far_too_much(tmp_path):
+    noise = np.random.default_rng(3).integers(0, 256, (200, 250, 4), np.uint8)
+    large = Image.fromarray(noise).resize((2500, 2000))
+    for number, (form, mode, options) in enumerate(LARGE):
+        (tmp_path / f"{number}").write_bytes(saved(large.convert(mode), form, **options))
+    figures = list(map(int, measured(ONE_BY_ONE, *(tmp_path / f"{number}" for number in range(len(LARGE))))))
+    for kind, aside, taken in zip(LARGE, figures[::2], figures[1::2], strict=True):
+        assert 0.4 * aside < taken < aside + 2e6, kind
 
 
 NO_PICTURES = {

@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 from base64 import b64decode
+from html.parser import HTMLParser
 from types import SimpleNamespace
 
 import ipywidgets
@@ -272,6 +273,83 @@ def test_credits_stand_folded_under_the_caption_and_are_not_compared(outputs):
     assert first["text/html"].startswith("<details>")
     assert "Ann &lt;b&gt;, CC0" in first["text/html"]
     assert '<a href="https://example.org/a?b=1&amp;c=2">' in first["text/html"]
+
+
+class Tags(HTMLParser):
+    """The tags of a text in HTML with their attributes, and what stands between them, tag by tag."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.tags, self.texts = [], []
+        self.feed(text)
+
+    def handle_starttag(self, tag, attributes):
+        self.tags.append((tag, dict(attributes)))
+
+    def handle_data(self, data):
+        self.texts.append(data)
+
+
+HOSTILE = [
+    "<script>alert(1)</script>",
+    "<img src=x onerror=alert(1)>",
+    "</li></ul></details><h1>",
+    "&lt;script&gt; &#60;b>",
+    "[x](javascript:alert(1)) javascript:alert(1) data:text/html,x",
+    "*a* _b_ **c** `d` # e | f ![g](h)",
+    r"$x^2$ $$y$$ \(z\) \[w\] \begin{align}v\end{align}",
+    'a"b onmouseover="alert(1)',
+    'https://example.org/"onmouseover=alert(1)',
+    "https://example.org/<script>",
+    "https://example.org/$x$?a=1&b='2'",
+]
+
+
+@pytest.mark.parametrize("credit", HOSTILE)
+def test_a_credit_is_shown_as_it_is_written_whatever_it_holds(credit, outputs):
+    display.show(line(), "A line.", [credit, credit + "\n\r\t\u2028" + credit])
+    shown = Tags(outputs[2][0]["text/html"])
+    assert "".join(shown.texts).removeprefix("Whose photographs these are") == f"{credit}{credit} {credit}"
+    assert {tag for tag, _ in shown.tags} <= {"details", "summary", "ul", "li", "a", "span"}
+    for tag, attributes in shown.tags:
+        assert list(attributes) == (["href"] if tag == "a" else [])
+        assert attributes.get("href", "https://example.org/").startswith("https://example.org/")
+    # MathJax sees a formula only where one text holds both of its ends.
+    assert all(text in ("$", "\\") or not re.search(r"[$\\]", text) for text in shown.texts)
+
+
+def test_a_link_in_a_credit_is_one_for_the_web_alone(outputs):
+    given = (
+        "http://a.org/x, https://b.org/File:O'Neill_(1).jpg ftp://c.org file:///d javascript:e mailto:f@g.org"
+    )
+    display.show(line(), "A line.", [given])
+    links = [attributes["href"] for tag, attributes in Tags(outputs[2][0]["text/html"]).tags if tag == "a"]
+    assert links == ["http://a.org/x,", "https://b.org/File:O'Neill_(1).jpg"]
+
+
+def test_a_credit_is_one_line_of_readable_length_in_its_own_direction(outputs):
+    turned = "Ann \u202egpj.exe\u202c \u2066b\u2069\x00\x1b[31m\ud800 می\u200cشد 👩\u200d🎨"
+    display.show(line(), "A line.", [turned, "x" * 10_000, "by Ben https://example.org/" + "y" * 10_000])
+    html = outputs[2][0]["text/html"]
+    assert "<li>Ann gpj.exe b [31m می\u200cشد 👩\u200d🎨</li>" in html
+    assert "x" * 499 + "…</li>" in html
+    assert "<li>by Ben https://example.org/yyy" in html
+    assert "href" not in html
+    assert len(html) < 1500
+    html.encode("utf-8")
+
+
+def test_tables_claims_and_headlines_hold_no_formula_and_no_tags(outputs):
+    for text in HOSTILE:
+        display.table({text: {text + "2": text}}, text)
+        display.headline(text)
+        display.relax_claims(text)
+        display.claim(text, 0, at_least=1)
+    known = {"table", "caption", "thead", "tbody", "tr", "td", "th", "span", "b"}
+    for bundle, _ in outputs:
+        shown = Tags(bundle["text/html"])
+        assert {tag for tag, _ in shown.tags} <= known
+        assert all(text in ("$", "\\") or not re.search(r"[$\\]", text) for text in shown.texts)
 
 
 def test_without_credits_nothing_stands_under_the_caption(outputs):

@@ -4,11 +4,13 @@ import csv
 import dataclasses
 import errno
 import hashlib
+import importlib.util
 import io
 import json
 import os
 import random
 import shutil
+import ssl
 import subprocess
 import sys
 import tarfile
@@ -64,6 +66,9 @@ class Server(ThreadingHTTPServer):
 class Handler(BaseHTTPRequestHandler):
     def log_message(self, *_):
         pass
+
+    def do_CONNECT(self):
+        self.do_GET()
 
     def do_GET(self):
         name = self.path.lstrip("/").partition("?")[0]
@@ -271,6 +276,132 @@ def test_no_server_and_no_network(server, content, tmp_path):
     server.stop()
     assert_refused("127.0.0.1 cannot be reached: check the network", server.url("x"), tmp_path / "x", content)
     assert_refused("no.invalid cannot be reached", "http://no.invalid/x", tmp_path / "x", content)
+
+
+# Between this computer and the server -------------------------------------------------------------------
+
+
+@pytest.fixture
+def network(monkeypatch):
+    """No proxy and no certificates but those that the test names, and no pauses."""
+    for name in os.environ:
+        if name.lower().endswith(("_proxy", "_ca_bundle")):
+            monkeypatch.delenv(name)
+    monkeypatch.setattr(transfer, "RETRY", transfer.RETRY.new(total=ATTEMPTS, backoff_factor=0.001))
+    return monkeypatch.setenv
+
+
+def assert_one_line(message, url, tmp_path):
+    with pytest.raises(CourseError, match=message) as refusal:
+        download(url, tmp_path / "x")
+    assert "\n" not in str(refusal.value)
+    assert "secret" not in str(refusal.value)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.fixture(scope="module")
+def certificate(tmp_path_factory):
+    """A certificate for 127.0.0.1 that nobody has signed, with its key."""
+    openssl = shutil.which("openssl")
+    if not openssl:
+        pytest.skip("needs openssl")
+    file = tmp_path_factory.mktemp("certificate") / "own.pem"
+    made = "-x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=127.0.0.1 -addext subjectAltName=IP:127.0.0.1"
+    subprocess.run(
+        [openssl, "req", *made.split(), "-keyout", f"{file}.key", "-out", f"{file}"],
+        check=True,
+        capture_output=True,
+    )
+    return file
+
+
+@pytest.fixture
+def safe_server(server, certificate):
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate, str(certificate) + ".key")
+    server.socket = context.wrap_socket(server.socket, server_side=True)
+    return server
+
+
+def test_a_certificate_that_is_not_trusted_is_named_at_once(
+    safe_server, certificate, network, tmp_path, monkeypatch
+):
+    url = safe_server.put("x", b"content").replace("http:", "https:")
+    connections, accept = [], safe_server.get_request
+    monkeypatch.setattr(safe_server, "get_request", lambda: connections.append(1) or accept())
+    message = (
+        r"^the certificate of 127\.0\.0\.1 is not trusted \(self-signed certificate\): .* REQUESTS_CA_BUNDLE"
+    )
+    assert_one_line(message, url, tmp_path)
+    assert len(connections) == 1
+    network("REQUESTS_CA_BUNDLE", str(certificate))
+    message = r"^the certificate of localhost is not trusted \(Hostname mismatch, .*\): "
+    assert_one_line(message, url.replace("127.0.0.1", "localhost"), tmp_path)
+    download(url, tmp_path / "x")
+    assert (tmp_path / "x").read_bytes() == b"content"
+
+
+def test_certificates_that_are_not_there_are_named(safe_server, network, tmp_path):
+    url = safe_server.put("x", b"content").replace("http:", "https:")
+    network("REQUESTS_CA_BUNDLE", str(tmp_path / "none.pem"))
+    assert_one_line(
+        "^REQUESTS_CA_BUNDLE or CURL_CA_BUNDLE names certificates that are not there", url, tmp_path
+    )
+    network("REQUESTS_CA_BUNDLE", __file__)
+    assert_one_line("^no safe connection to 127.0.0.1: check the network", url, tmp_path)
+
+
+def test_a_server_that_is_not_safe_is_named(server, network, tmp_path):
+    url = server.put("x", b"content").replace("http:", "https:")
+    assert_one_line("^no safe connection to 127.0.0.1: check the network, its proxy", url, tmp_path)
+
+
+@pytest.mark.parametrize("scheme", ["http", "https"])
+def test_a_proxy_that_wants_a_password_says_so_at_once(scheme, server, network, tmp_path):
+    wants = answer(407, b"", Proxy_Authenticate="Basic")
+    server.plans["x"] = server.plans["http://no.invalid/x"] = server.plans["no.invalid:443"] = [wants]
+    proxy = server.url("").replace("//", "//name:secret@")
+    network("NO_PROXY", "")
+    network("HTTP_PROXY", proxy)
+    network("HTTPS_PROXY", proxy)
+    message = (
+        r"^the proxy 127\.0\.0\.1 wants a name and a password \(407\): write http://NAME:PASSWORD@HOST:PORT"
+    )
+    assert_one_line(message, f"{scheme}://no.invalid/x", tmp_path)
+    assert len(server.requests) == 1
+
+
+@pytest.mark.skipif(importlib.util.find_spec("socks") is not None, reason="PySocks is installed")
+@pytest.mark.parametrize("scheme", ["socks5", "socks5h", "socks4"])
+def test_a_proxy_of_socks_names_the_package_that_is_missing(scheme, network, tmp_path):
+    network("ALL_PROXY", f"{scheme}://name:secret@127.0.0.1:1")
+    message = r"^the proxy 127\.0\.0\.1 speaks SOCKS, .* python -m pip install PySocks, or unset ALL_PROXY$"
+    assert_one_line(message, "https://no.invalid/x", tmp_path)
+
+
+@pytest.mark.parametrize("scheme", ["http", "https"])
+@pytest.mark.parametrize("host", ["127.0.0.1:1", "no.invalid:80"])
+def test_a_proxy_that_is_not_there_is_named(host, scheme, network, tmp_path):
+    network(f"{scheme.upper()}_PROXY", f"http://name:secret@{host}")
+    message = (
+        rf"^the proxy {host.partition(':')[0]} cannot be reached or refuses example\.org: check HTTPS_PROXY"
+    )
+    assert_one_line(message, f"{scheme}://example.org/x", tmp_path)
+
+
+def test_a_proxy_that_refuses_is_named(server, network, tmp_path):
+    server.plans["no.invalid:443"] = [answer(403)]
+    network("HTTPS_PROXY", server.url(""))
+    network("NO_PROXY", "")
+    message = r"^the proxy 127\.0\.0\.1 cannot be reached or refuses no\.invalid"
+    assert_one_line(message, "https://no.invalid/x", tmp_path)
+
+
+@pytest.mark.parametrize("proxy", ["http://", "http://:secret", "http://host:99999999", "ftp://127.0.0.1:1"])
+def test_a_proxy_s_address_that_is_none_is_named(proxy, network, tmp_path):
+    network("ALL_PROXY", proxy)
+    message = "^a proxy's address cannot be read: write http://HOST:PORT into HTTPS_PROXY"
+    assert_one_line(message, "https://no.invalid/x", tmp_path)
 
 
 class Terminal(io.StringIO):

@@ -1,13 +1,16 @@
 """The pages of a run: each can be read alone, and leads to the others."""
 
+import html
 import re
 from html.parser import HTMLParser
 from itertools import pairwise
 
 import nbformat
+import numpy as np
 import pytest
 from conftest import write_lesson
 
+from helpers import display
 from helpers.places import NOTEBOOKS
 from helpers.runner import pages
 from helpers.runner.plan import find_lessons
@@ -126,6 +129,37 @@ def test_no_page_loads_anything_from_elsewhere(run_folder):
 def test_a_wide_table_scrolls_by_itself(run_folder):
     text = (run_folder / "01_up.html").read_text("utf-8")
     assert re.search(r'<div class="table" role="group" aria-label="Table" tabindex="0"><table>', text)
+
+
+HOSTILE = '<script>a()</script><img src=x onerror=a()>[x](javascript:a()) *a* `b` $c$ https://example.org/"d'
+
+
+def test_what_strangers_write_is_shown_on_a_page_as_it_is_written(clean_lesson, tmp_path, monkeypatch):
+    bundles = []
+    monkeypatch.setattr(display, "_display", lambda plain, rich, **_: bundles.append(rich))
+    monkeypatch.setattr(display, "display", lambda *_, **__: None)
+    display.show(display.photograph_grid([[np.zeros((4, 4))]]), "A square.", [HOSTILE])
+    notebook = nbformat.read(clean_lesson, as_version=4)
+    notebook.cells[-1].outputs = [
+        nbformat.v4.new_output("display_data", {"text/html": bundles[0], "text/plain": "x"}),
+        nbformat.v4.new_output("display_data", {"text/plain": HOSTILE}),
+        nbformat.v4.new_output("stream", name="stdout", text=HOSTILE),
+        nbformat.v4.new_output("error", ename="E", evalue=HOSTILE, traceback=[HOSTILE]),
+    ]
+    given = f'# Parameters\nPHOTOS = {HOSTILE!r}\nOUT = "`<b>`` $x$"'
+    tags = {"tags": ["injected-parameters"]}
+    notebook.cells.insert(2, nbformat.v4.new_code_cell(given, metadata=tags, execution_count=9))
+    nbformat.write(notebook, tmp_path / "01_x.ipynb")
+    page = pages.write_page(tmp_path / "01_x.ipynb")
+    text = page.read_text("utf-8")
+    assert "<script>a" not in text
+    assert "<img src=x" not in text
+    assert not re.search("<[^>]*onerror", text)
+    assert not any(link.startswith("javascript:") for link in Reader(page).links)
+    assert 'href="https://example.org/"' in text
+    shown = html.unescape(re.sub("<[^>]+>", "", text))
+    assert shown.count(HOSTILE) == 5
+    assert "OUT = '`<b>`` $x$'" in shown
 
 
 def test_an_empty_folder_gets_no_index(tmp_path):

@@ -4,9 +4,11 @@ Pillow does the reading. This room decides the rest: which formats, how large,
 which way up, in which color space, over which background, in how much memory.
 """
 
+import ctypes
 import io
 import math
 import struct
+import sys
 import threading
 import warnings
 from collections.abc import Callable, Iterator, Sequence
@@ -47,6 +49,10 @@ _MODE_OF_SPACE = {"GRAY": "L", "RGB": "RGB", "CMYK": "CMYK"}
 # A picture of more pixels than the first is converted in strips of the second; bytes a pixel takes for that.
 _WHOLE, _STRIP = 2**22, 2**20
 _CONVERTING = 32
+# Linux' C library keeps freed memory for the thread that had it, which adds up over threads. After a picture
+# that takes more bytes than this it is told to give it back.
+_LARGE = 64 * 10**6
+_trim = getattr(ctypes.CDLL(None), "malloc_trim", int) if sys.platform == "linux" else int
 _TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -260,13 +266,16 @@ def _read(
                 image.draft(None, (max(LEAST_SCALE, 2 * size),) * 2)
             kind = _kind_of_color(image)
             copied = 0 if sound is data else len(sound)
-            with _memory.lend(copied + _bytes_needed(image, stated, data, size or 0)):
+            needed = copied + _bytes_needed(image, stated, data, size or 0)
+            with _memory.lend(needed):
                 try:
                     image.load()
                     return make(_Upright(image, kind)), stated
                 finally:
                     # An error's traceback would keep the pixels for longer than their memory is lent.
                     image.close()
+                    if needed > _LARGE:
+                        _trim(0)
     except DecodeError:
         raise
     except Image.DecompressionBombError:

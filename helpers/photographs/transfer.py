@@ -4,6 +4,7 @@ A download grows under the name `….part` and gets its own name when its size a
 checksum are right, so that a file under its final name is always whole.
 """
 
+import re
 import sys
 import time
 from collections.abc import Iterator
@@ -13,8 +14,10 @@ from urllib.parse import urlsplit
 
 import requests
 from requests.adapters import HTTPAdapter
+from requests.utils import get_environ_proxies, select_proxy
 from tqdm.auto import tqdm
 from urllib3 import Retry
+from urllib3.exceptions import MaxRetryError
 
 from helpers import files
 from helpers.errors import CourseError
@@ -22,8 +25,23 @@ from helpers.errors import CourseError
 AT_ONCE = 8
 # Seconds without a byte after which a connection counts as lost.
 TIMEOUT = 30
+
+
+class _Retry(Retry):
+    """Tries again after growing pauses, unless that cannot help."""
+
+    def increment(self, method=None, url=None, response=None, error=None, _pool=None, _stacktrace=None):
+        if _hopeless(error):
+            raise MaxRetryError(_pool, url, error)
+        return super().increment(method, url, response, error, _pool, _stacktrace)
+
+
+def _hopeless(error: Exception | None) -> bool:
+    return "CERTIFICATE_VERIFY_FAILED" in str(error) or " 407 " in str(error)
+
+
 # A server that is away or busy is tried again after growing pauses, at first at once.
-RETRY = Retry(
+RETRY = _Retry(
     5,
     backoff_factor=1,
     status_forcelist=(429, 500, 502, 503, 504),
@@ -103,10 +121,8 @@ def get(session: requests.Session, url: str, headers: dict[str, str] | None = No
     host = urlsplit(url).hostname
     try:
         response = session.get(url, headers=headers, stream=True, timeout=TIMEOUT)
-    except requests.RequestException as error:
-        if "timed out" in str(error):
-            raise CourseError(f"{host} does not answer: run this again later") from None
-        raise CourseError(f"{host} cannot be reached: check the network and run this again") from None
+    except OSError as error:
+        raise CourseError(_trouble(error, url)) from None
     status = response.status_code
     web_page = response.headers.get("Content-Type", "").startswith("text/html")
     if status in (200, 206, 416) and not web_page:
@@ -114,11 +130,60 @@ def get(session: requests.Session, url: str, headers: dict[str, str] | None = No
     response.close()
     if status == 200:
         raise CourseError(f"{host} sends a web page instead of {url}: does this network want a login first?")
+    if status == 407:
+        raise CourseError(_proxy_wants_a_password(url))
     if status in (401, 403):
         raise GoneError(f"{host} refuses to give {url} ({status}): choose another source")
     if status in (404, 410):
         raise GoneError(f"{host} has no {url} any more ({status}): choose another source")
     raise CourseError(f"{host} is in trouble ({status}): run this again later")
+
+
+def _trouble(error: OSError, url: str) -> str:
+    """Say why nothing came, and what to do, in one line without a proxy's password."""
+    host, said = urlsplit(url).hostname, " ".join(str(error).split())
+    if not isinstance(error, requests.RequestException):
+        return "REQUESTS_CA_BUNDLE or CURL_CA_BUNDLE names certificates that are not there: mend or unset it"
+    if isinstance(error, requests.exceptions.SSLError):
+        if reason := re.search(r"certificate verify failed: (.*?)\.? \(_ssl", said):
+            return (
+                f"the certificate of {host} is not trusted ({reason[1]}): where a company's proxy looks into "
+                "what is sent, let REQUESTS_CA_BUNDLE name a file with its certificate; else check this "
+                "computer's clock"
+            )
+        return f"no safe connection to {host}: check the network, its proxy and REQUESTS_CA_BUNDLE"
+    if "SOCKS" in said:
+        return (
+            f"{_proxy(url)} speaks SOCKS, for which a package is missing: python -m pip install PySocks, "
+            "or unset ALL_PROXY"
+        )
+    if " 407 " in said:
+        return _proxy_wants_a_password(url)
+    if isinstance(error, requests.exceptions.ProxyError):
+        return (
+            f"{_proxy(url)} cannot be reached or refuses {host}: check HTTPS_PROXY, HTTP_PROXY and ALL_PROXY"
+        )
+    # A proxy's address that cannot be read, too, is an invalid URL to `requests`.
+    if isinstance(error, requests.exceptions.InvalidURL) and _proxied(url):
+        return "a proxy's address cannot be read: write http://HOST:PORT into HTTPS_PROXY or ALL_PROXY"
+    if "timed out" in said:
+        return f"{host} does not answer: run this again later"
+    return f"{host} cannot be reached: check the network and run this again"
+
+
+def _proxied(url: str) -> str | None:
+    return select_proxy(url, get_environ_proxies(url))
+
+
+def _proxy(url: str) -> str:
+    return f"the proxy {urlsplit(_proxied(url) or '').hostname or ''}".rstrip()
+
+
+def _proxy_wants_a_password(url: str) -> str:
+    return (
+        f"{_proxy(url)} wants a name and a password (407): write http://NAME:PASSWORD@HOST:PORT into "
+        "HTTPS_PROXY and HTTP_PROXY"
+    )
 
 
 def download(url: str, target: Path, size: int = 0, sha256: str = "") -> None:

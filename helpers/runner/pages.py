@@ -189,7 +189,7 @@ def _fold_parameters(notebook: NotebookNode) -> None:
         for tag in {"parameters", "injected-parameters"}.intersection(cell.metadata.get("tags", ()))
     }
     changed = [
-        f"`{name} = {value}`"
+        _code(f"{name} = {value}")
         for name, value in values.get("injected-parameters", {}).items()
         if values.get("parameters", {}).get(name) != value
     ]
@@ -197,6 +197,12 @@ def _fold_parameters(notebook: NotebookNode) -> None:
     for place, cell in enumerate(notebook.cells):
         if "injected-parameters" in cell.metadata.get("tags", ()):
             notebook.cells[place : place + 1] = sentence
+
+
+def _code(text: str) -> str:
+    """Write a text as code in Markdown, whatever signs are in it."""
+    fence = "`" * (1 + max(map(len, re.findall("`+", text)), default=0))
+    return f"{fence} {text} {fence}" if len(fence) > 1 else f"`{text}`"
 
 
 def _to_page(link: re.Match[str], folder: Path) -> str:
