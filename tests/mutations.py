@@ -107,6 +107,48 @@ MUTATIONS = (
         "ImageOps.fit(image, (size, size), Image.Resampling.BILINEAR)",
         ("tests/test_decode.py",),
     ),
+    Mutation(
+        "a profile for another kind of color counts",
+        "helpers/photographs/decode.py",
+        "if mode != kind:",
+        "if mode is None:",
+        ("tests/test_decode.py",),
+    ),
+    Mutation(
+        "memory is lent that is not there",
+        "helpers/photographs/decode.py",
+        "lambda: count <= self.left",
+        "lambda: True",
+        ("tests/test_decode.py",),
+    ),
+    Mutation(
+        "a raw file's thumbnail is the photograph",
+        "helpers/photographs/recognize.py",
+        "colors & _RAW_COLORS",
+        "colors & set()",
+        ("tests/test_recognize.py",),
+    ),
+    Mutation(
+        "an archive is told by its end",
+        "helpers/photographs/archives.py",
+        "if tarfile.is_tarfile(path):",
+        "if not zipfile.is_zipfile(path) and tarfile.is_tarfile(path):",
+        ("tests/test_archives.py",),
+    ),
+    Mutation(
+        "a certificate that is not trusted is tried again",
+        "helpers/photographs/transfer.py",
+        '"CERTIFICATE_VERIFY_FAILED" in str(error)',
+        "False",
+        ("tests/test_download.py",),
+    ),
+    Mutation(
+        "a credit holds a formula",
+        "helpers/display.py",
+        r"<span>\g<0></span>",
+        r"\g<0>",
+        ("tests/test_display.py",),
+    ),
     # Backbones
     Mutation(
         "the backbone's input takes the nearest pixel",

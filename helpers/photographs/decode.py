@@ -44,6 +44,7 @@ PngImagePlugin.MAX_TEXT_CHUNK = PngImagePlugin.MAX_TEXT_MEMORY = 8 * 2**20
 # Odd metadata is no fault of the reader's: a picture decodes, or it is named with the reason.
 warnings.filterwarnings("ignore", module=r"PIL\.|helpers\.photographs\.decode")
 
+_FILTER = Image.Resampling.LANCZOS
 _SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB"))
 _MODE_OF_SPACE = {"GRAY": "L", "RGB": "RGB", "CMYK": "CMYK"}
 # A picture of more pixels than the first is converted in strips of the second; bytes a pixel takes for that.
@@ -180,7 +181,7 @@ def square(image: Image.Image, size: int) -> np.ndarray:
     (size, size, 3) ndarray of uint8
         0 to 255.
     """
-    return np.asarray(ImageOps.fit(image, (size, size), Image.Resampling.LANCZOS))
+    return np.asarray(ImageOps.fit(image, (size, size), _FILTER))
 
 
 def decode(picture: bytes | str | Path, size: int) -> np.ndarray:
@@ -316,9 +317,9 @@ def _squares(upright: _Upright, sizes: Sequence[int]) -> list[np.ndarray]:
     for row, strip in upright.strips(first, last):
         for target, size in zip(narrow, sizes, strict=True):
             box = (left, 0, left + side, strip.height)
-            target.paste(strip.resize((size, strip.height), Image.Resampling.LANCZOS, box), (0, row))
+            target.paste(strip.resize((size, strip.height), _FILTER, box), (0, row))
     return [
-        np.asarray(each.resize((size, size), Image.Resampling.LANCZOS, (0, top, size, top + side)))
+        np.asarray(each.resize((size, size), _FILTER, (0, top, size, top + side)))
         for each, size in zip(narrow, sizes, strict=True)
     ]
 
