@@ -103,8 +103,8 @@ MUTATIONS = (
     Mutation(
         "photographs are reduced bilinearly",
         "helpers/photographs/decode.py",
-        "ImageOps.fit(image, (size, size), Image.Resampling.LANCZOS)",
-        "ImageOps.fit(image, (size, size), Image.Resampling.BILINEAR)",
+        "_FILTER = Image.Resampling.LANCZOS",
+        "_FILTER = Image.Resampling.BILINEAR",
         ("tests/test_decode.py",),
     ),
     Mutation(

@@ -72,6 +72,7 @@ def test_the_sample_has_its_written_split():
     assert [row["file"] for row in table] == photographs.names
     assert all(row["reason"] for row in table)
     assert photographs.skipped == photographs.set_aside == []
+    assert photographs.rule == "by split.csv"
     assert all(photographs.credits)
     assert photographs.labels == [""] * 54
     free = ("public domain", "CC0", "CC BY")

@@ -272,8 +272,8 @@ def _sort_out(found: _Found, part: Part, learn_only: bool, prefix: str) -> _Sort
         names,
         [name for name, _ in skipped],
         part.path,
+        sources.SHIPPED_WITH_SKIMAGE if part.extra else {},
     )
-    credits = (sources.SHIPPED_WITH_SKIMAGE if part.extra else {}) | said.credits
     split = splits.assign(names, found.checksums, said.splits, learn_only)
     position = {name: number for number, name in enumerate(said.splits)}
     return _SortedOut(
@@ -281,7 +281,7 @@ def _sort_out(found: _Found, part: Part, learn_only: bool, prefix: str) -> _Sort
         checksums=found.checksums,
         may_move=split.may_move,
         positions=[position.get(name, len(position)) for name in names],
-        credits=[credits.get(name, "") for name in names],
+        credits=[said.credits.get(name, "") for name in names],
         labels=[PurePosixPath(name).parent.name for name in found.names],
         skipped=[(prefix + name, reason) for name, reason in skipped],
         of=split.of,

@@ -51,7 +51,13 @@ def is_table(name: str) -> bool:
     return _key(PurePosixPath(name).name) in _NAMES
 
 
-def read(tables: dict[str, bytes], names: Sequence[str], unread: Sequence[str], where: Path) -> Tables:
+def read(
+    tables: dict[str, bytes],
+    names: Sequence[str],
+    unread: Sequence[str],
+    where: Path,
+    credits: dict[str, str] | None = None,
+) -> Tables:
     """Read the tables of a source, and find the photographs that they speak of.
 
     A table speaks of the files in its own folder and below. Names are compared without regard to case,
@@ -67,6 +73,8 @@ def read(tables: dict[str, bytes], names: Sequence[str], unread: Sequence[str], 
         The photographs, and the files that could not be read.
     where : pathlib.Path
         The source, for errors.
+    credits : dict of str to str, optional
+        What is known without a table.
 
     Returns
     -------
@@ -79,7 +87,7 @@ def read(tables: dict[str, bytes], names: Sequence[str], unread: Sequence[str], 
         If a table cannot be read or lacks a column, if it puts one photograph into two splits or into an
         unknown one, or if rows of ``split.csv`` match no file while it does not name every photograph.
     """
-    found = Tables()
+    found = Tables(credits=dict(credits or {}))
     for table, content in sorted(tables.items(), key=lambda item: (item[0].count("/"), item[0])):
         place, file = table[: table.rfind("/") + 1], table[table.rfind("/") + 1 :]
         about = _About(place, where / table, [name for name in names if name.startswith(place)], list(unread))
