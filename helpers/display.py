@@ -31,7 +31,7 @@ from helpers.photographs import Photographs
 _UNSEEN = {"Cc", "Cs", "Zl", "Zp", "LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI"}
 _LONGEST_CREDIT = 500
 # How many times as large as a JPEG a PNG may be: lines and letters suffer in a JPEG.
-WORTH_PNG = 1.5
+WORTH_PNG = 1.3
 # What the claims were made for, if they may fail now.
 _relaxed: list[str] = []
 
