@@ -224,7 +224,9 @@ def _colorize(options: argparse.Namespace) -> int:
     inputs = options.inputs
     if "-" in inputs and len(inputs) > 1:
         raise _RefusedError("`-` stands for standard input, alone")
-    if missing := [each for each in inputs if each != "-" and not Path(each).expanduser().exists()]:
+    with _refusing():
+        missing = [each for each in inputs if each != "-" and not places.typed(each).exists()]
+    if missing:
         raise _RefusedError(f"there is no {', '.join(missing)}")
     from helpers import colorize
 

@@ -12,6 +12,7 @@ import sys
 import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -113,7 +114,7 @@ def load(name: str | None = None, vividness: float | None = None) -> Colorizer:
         name = "colorizer" if "colorizer" in known else min(known, key=_error)
     if name in known:
         path = recorded.MODELS / f"{name}.keras"
-    elif (path := Path(name).expanduser()).suffix != ".keras" or not path.is_file():
+    elif (path := typed(name)).suffix != ".keras" or not path.is_file():
         raise CourseError(f"no network {name!r}: give a .keras file, or one of {', '.join(known)}")
     if not path.with_suffix(".json").is_file():
         raise CourseError(
@@ -179,18 +180,16 @@ def read(data: bytes) -> Original:
     """
     upright = decode.open_picture(data)
     with Image.open(io.BytesIO(data), formats=decode.FORMATS) as image:
-        kind, deep = image.format, image.mode.startswith("I;16")
-        exif = _exif(image)
-        alpha = deep_pixels = None
-        if deep:
-            deep_pixels = np.asarray(ImageOps.exif_transpose(image)).astype(np.uint16, copy=False)
-        elif image.has_transparency_data:
-            alpha = ImageOps.exif_transpose(image.convert("RGBA")).getchannel("A")
+        kind, alpha = image.format, None
+        if image.mode.startswith("I;16"):
+            pixels = np.asarray(ImageOps.exif_transpose(image)).astype(np.uint16, copy=False)
+            return Original(pixels, alpha, kind, _exif(image), colored=False)
+        if image.has_transparency_data:
             # Over white, as `open_picture` puts it, a transparent edge would be too light.
-            upright = ImageOps.exif_transpose(image).convert("RGBA").convert("RGB")
-    if deep_pixels is not None:
-        return Original(deep_pixels, None, kind, exif, colored=False)
-    return Original(np.asarray(upright), alpha, kind, exif, _has_color(upright))
+            transparent = ImageOps.exif_transpose(image).convert("RGBA")
+            alpha, upright = transparent.getchannel("A"), transparent.convert("RGB")
+        # Last, as it takes the orientation from the picture's own data.
+        return Original(np.asarray(upright), alpha, kind, _exif(image), _has_color(upright))
 
 
 def _has_color(image: Image.Image) -> bool:
@@ -286,10 +285,15 @@ def lightness(pixels: np.ndarray) -> np.ndarray:
     (h, w) ndarray of float32
         L, 0..100.
     """
-    if pixels.ndim == 2:
-        levels = np.arange(np.iinfo(pixels.dtype).max + 1, dtype=np.float32) / np.iinfo(pixels.dtype).max
-        return rgb_to_lab(np.repeat(levels[:, None], 3, axis=1))[:, 0][pixels]
-    return rgb_to_lab(pixels)[..., 0]
+    return _of_levels(pixels.dtype)[pixels] if pixels.ndim == 2 else rgb_to_lab(pixels)[..., 0]
+
+
+@lru_cache
+def _of_levels(dtype: np.dtype) -> np.ndarray:
+    """Compute the lightness of every level of grey."""
+    most = np.iinfo(dtype).max
+    levels = np.arange(most + 1, dtype=np.float32) / most
+    return rgb_to_lab(np.repeat(levels[:, None], 3, axis=1))[:, 0]
 
 
 def encode(original: Original, rgb: np.ndarray) -> bytes:
@@ -464,6 +468,7 @@ def _tasks(inputs: Sequence[Path], out: Path | None) -> Iterator[tuple[Path, Pat
             yield path, target, "" if path.exists() else "there is no such file"
             continue
         home = out or path.with_name(f"{path.resolve().name}-colored")
+        results = home.resolve()
         for name, file, reason in archives.files_of(path):
-            if home.resolve() not in file.resolve().parents:
+            if results not in file.resolve().parents:
                 yield file, home / name, reason

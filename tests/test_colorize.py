@@ -128,6 +128,26 @@ def test_the_orientation_is_applied_once_and_the_rest_of_exif_stays(orientation,
     assert_only_the_color_is_new(image, ImageOps.exif_transpose(Image.open(io.BytesIO(data))), 6.0)
 
 
+@pytest.mark.parametrize("kind", ["transparent", "sixteen bits"])
+def test_the_orientation_is_applied_to_every_kind_of_picture(kind, colorizer):
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    image = picture().convert("RGBA")
+    image.putalpha(Image.linear_gradient("L").resize(image.size))
+    if kind == "sixteen bits":
+        image = Image.fromarray(np.asarray(picture()).astype(np.uint16) * 257)
+    data = saved(image, "PNG", exif=exif)
+    original = colorize.read(data)
+    truth = np.asarray(ImageOps.exif_transpose(Image.open(io.BytesIO(data))))
+    assert original.pixels.shape[:2] == truth.shape[:2] == (90, 60)
+    if kind == "transparent":
+        assert np.array_equal(np.asarray(original.alpha), truth[..., 3])
+        assert np.array_equal(original.pixels, truth[..., :3])
+    else:
+        assert np.array_equal(original.pixels, truth)
+    assert colored(data, colorizer).getexif().get(0x0112, 1) == 1
+
+
 @pytest.mark.parametrize("form", ["JPEG", "PNG", "TIFF", "WEBP"])
 def test_a_layout_that_exif_describes_is_not_copied(form, colorizer):
     data = saved(picture(), "TIFF", description="grandmother", compression="tiff_lzw")
@@ -283,6 +303,7 @@ def test_the_vividness_is_what_is_asked_for_or_what_the_record_chose(network):
     ("words", "message"),
     [
         (["nowhere.jpg"], "there is no nowhere.jpg"),
+        (["~no one/a.png"], "there is no home folder ~no one"),
         (["-", "a.png"], "`-` stands for standard input, alone"),
         (
             [".", "--network", "nobody"],

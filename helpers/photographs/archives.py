@@ -181,8 +181,10 @@ def _walk(path: Path, above: tuple[Path, ...]) -> Iterator[tuple[Path, list[str]
     if real in above:
         yield path, [], [], "a link back to a folder that it lies in"
         return
-    subfolders = [entry.name for entry in entries if Path(entry).is_dir()]
-    yield path, subfolders, [entry.name for entry in entries if not Path(entry).is_dir()], ""
+    subfolders, names = [], []
+    for entry in entries:
+        (subfolders if Path(entry).is_dir() else names).append(entry.name)
+    yield path, subfolders, names, ""
     for name in subfolders:
         yield from _walk(path / name, (*above, real))
 

@@ -1,9 +1,8 @@
 """Which split a photograph belongs to: what its owner declares, or what its content decides."""
 
 import re
-from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 
 SPLITS = ("train", "validation", "test")
@@ -178,16 +177,18 @@ def fill(split: Split, checksums: Sequence[str], usable: Sequence[bool]) -> Spli
     Split
         The same, with as few moved as need be.
     """
-    of, may_move = list(split.of), list(split.may_move)
+    of = list(split.of)
     for wanted, givers in (("test", ("validation", "train")), ("validation", ("train",))):
         have = sum(each == wanted and good for each, good in zip(of, usable, strict=True))
         givers = [
-            row for row, each in enumerate(of) if each in givers and wanted in may_move[row] and usable[row]
+            row
+            for row, each in enumerate(of)
+            if each in givers and wanted in split.may_move[row] and usable[row]
         ]
         givers.sort(key=lambda row: _number(checksums[row]), reverse=True)
         for row in givers[: max(0, LEAST - have)]:
             of[row] = wanted
-    return Split(of, split.rule, may_move)
+    return replace(split, of=of)
 
 
 def listing(names: Sequence[str], most: int = 3) -> str:
@@ -244,17 +245,13 @@ def _read_as(folder: str) -> list[tuple[str, str]]:
 
 
 def _folder_rule(folders: Sequence[tuple[str, str]], single: bool) -> str:
-    called = {
-        folder: None
-        for _, folder in sorted(folders, key=lambda each: SPLITS.index(each[0] or "test"))
-        if folder
-    }
-    names = list(called)
+    in_order = sorted(filter(any, folders), key=lambda each: SPLITS.index(each[0]))
+    names = list(dict.fromkeys(folder for _, folder in in_order))
     rule = f"by folder{'s' if len(names) > 1 else ''} {', '.join(names)}"
-    train = [folder for split, folder in dict.fromkeys(folders) if split == "train"]
+    train = list(dict.fromkeys(folder for split, folder in in_order if split == "train"))
     if single:
         rule += f"; validation is a tenth of {', '.join(train) or 'the rest'}"
-    outside = Counter(folder for _, folder in folders)[""]
+    outside = len(folders) - len(in_order)
     if outside and train:
         rule += f"; {outside:,} in none of these by content"
     return rule
