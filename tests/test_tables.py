@@ -107,6 +107,10 @@ def test_a_table_speaks_of_its_own_folder():
     names = ["set/a.png", "set/b.png", "c.png"]
     found = read(split_table(["a.png", "b.png"], ["test", "train"]), names, name="set/split.csv")
     assert found.splits == {"set/a.png": "test", "set/b.png": "train"}
+    found = read(
+        split_table(["a.png", "b.png", "c.png"], ["test"] * 3), names[:2], names[2:], "set/split.csv"
+    )
+    assert found.remarks == ["split.csv names files that are not there (1: c.png)"], "it lies above the table"
 
 
 def test_a_row_without_a_split_names_nothing():

@@ -165,7 +165,8 @@ def set_aside(
         For each index set aside: 'grey', 'duplicate' or 'near duplicate', and of which (-1 for grey).
     """
     splits = np.asarray(splits)
-    aside = {int(index): ("grey", -1) for index in np.flatnonzero(descriptors.chroma <= GREY)}
+    colored = descriptors.chroma > GREY
+    aside = {int(index): ("grey", -1) for index in np.flatnonzero(~colored)}
     kept: dict[str, int] = {}
     for split in reversed(SPLITS):
         for index in sorted(np.flatnonzero(splits == split).tolist(), key=lambda index: names[index]):
@@ -173,7 +174,6 @@ def set_aside(
                 aside[index] = ("duplicate", kept[checksums[index]])
     for split, later in (("validation", ["test"]), ("train", ["validation", "test"])) if near else ():
         rows = np.array([i for i in np.flatnonzero(splits == split) if i not in aside], dtype=int)
-        colored = descriptors.chroma > GREY
         found = near_duplicates(descriptors, rows, np.flatnonzero(np.isin(splits, later) & colored))
         for index, other in zip(rows.tolist(), found.tolist(), strict=True):
             if other >= 0:

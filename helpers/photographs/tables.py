@@ -90,7 +90,8 @@ def read(
     found = Tables(credits=dict(credits or {}))
     for table, content in sorted(tables.items(), key=lambda item: (item[0].count("/"), item[0])):
         place, file = table[: table.rfind("/") + 1], table[table.rfind("/") + 1 :]
-        about = _About(place, where / table, [name for name in names if name.startswith(place)], list(unread))
+        here, unread_here = ([name for name in each if name.startswith(place)] for each in (names, unread))
+        about = _About(place, where / table, here, unread_here)
         kind = _key(file)
         if kind == "split.csv":
             _read_splits(content, about, found)
