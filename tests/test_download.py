@@ -573,6 +573,8 @@ def photograph(seed):
 @pytest.fixture
 def unsplash_server(server, monkeypatch):
     """Forty photographs, thirty of which are wanted."""
+    # None of its tests is about silence, and eight connections at once may wait on a machine that is busy.
+    monkeypatch.setattr(transfer, "TIMEOUT", 30)
     rows = [
         {
             "photo_id": f"Ab_{number}-x",
