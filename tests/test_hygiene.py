@@ -7,6 +7,7 @@ import pytest
 from PIL import Image, ImageEnhance
 from skimage.color import rgb2lab
 
+from helpers.colorings import grey
 from helpers.photographs import hygiene
 from helpers.photographs.decode import open_picture, square
 from helpers.photographs.hygiene import Descriptors, describe, near_duplicates
@@ -143,12 +144,13 @@ def decide(images, splits, checksums=None, near=True):
 
 
 def test_grey_is_set_aside_from_every_split():
-    grey = [scene(seed).convert("L").convert("RGB") for seed in range(3)]
-    assert decide(grey, ["train", "validation", "test"]) == dict.fromkeys(range(3), ("grey", -1))
+    without_color = [scene(seed).convert("L").convert("RGB") for seed in range(3)]
+    assert decide(without_color, ["train", "validation", "test"]) == dict.fromkeys(range(3), ("grey", -1))
 
 
 def test_a_grey_copy_sets_no_photograph_with_color_aside():
-    images = [scene(0), scene(0).convert("L").convert("RGB"), scene(1), scene(1).convert("L").convert("RGB")]
+    images = [scene(0), Image.fromarray(grey(np.asarray(scene(0))))]
+    images += [scene(1), Image.fromarray(grey(np.asarray(scene(1))))]
     assert decide(images, ["train", "test", "train", "validation"]).keys() == {1, 3}
 
 
