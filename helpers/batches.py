@@ -35,6 +35,15 @@ class Batches(keras.utils.PyDataset):
         None takes all of it.
     length : int, optional
         Batches in an epoch of `augment`, at most: the first ones of its random order. None takes all.
+    heads : int
+        How many times a batch hands over the same ab: once for each head of a network.
+
+    Attributes
+    ----------
+    size : tuple of (int, int)
+        Height and width of the pictures in a batch, in pixels.
+    key : str or None
+        What the photographs are kept under on disk, which changes with any of them; None for an array.
 
     Raises
     ------
@@ -43,7 +52,7 @@ class Batches(keras.utils.PyDataset):
 
     Notes
     -----
-    A batch is `(L, ab)`, or `((L, embedding), ab)`: L is (b, height, width, 1) of
+    A batch is `(L, ab)`, or `((L, embedding), ab)`, or with two heads `(L, (ab, ab))`: L is (b, height, width, 1) of
     float32 in 0..1, and ab (b, height, width, 2) of float32 in about -1..1.
 
     A batch is a function of seed, epoch and index, and of nothing else. The epoch counts
@@ -69,6 +78,7 @@ class Batches(keras.utils.PyDataset):
         contrast=CONTRASTS,
         crop=None,
         length=None,
+        heads=1,
     ):
         # Keras' default of one worker makes batches where they are used: one takes a fraction of a
         # millisecond a photograph. More would hand JAX and PyTorch batches of the epoch before.
@@ -78,7 +88,9 @@ class Batches(keras.utils.PyDataset):
         _check_crop(rgb, crop, length)
         self.batch_size, self.seed, self.augment = batch_size, seed, augment
         self.embedding, self.flips = embedding, flips
-        self.crop, self.length = crop, length
+        self.crop, self.length, self.heads = crop, length, heads
+        self.size = (crop, crop) if crop and augment else rgb.shape[1:3]
+        self.key = getattr(photographs, "key", None)
         self._rgb = rgb
         if augment:
             # Plain arrays over the mapped file: taking part of a memory map costs more than of an array.
@@ -97,7 +109,8 @@ class Batches(keras.utils.PyDataset):
             L, ab = self._augmented(chosen)
         else:
             L, ab = normalize(rgb_to_lab(self._rgb[chosen]))
-        return (L, ab) if self.embedding is None else ((L, self.embedding[chosen]), ab)
+        x = L if self.embedding is None else (L, self.embedding[chosen])
+        return x, ab if self.heads == 1 else (ab,) * self.heads
 
     def on_epoch_end(self):
         """Draw anew, for the next epoch."""
@@ -131,7 +144,7 @@ class Batches(keras.utils.PyDataset):
 
     def _augmented(self, chosen):
         """Choose, flip and scale: every number is written once."""
-        shape = (len(chosen), *((self.crop, self.crop) if self.crop else self._rgb.shape[1:3]))
+        shape = (len(chosen), *self.size)
         L, ab = np.empty((*shape, 1), np.float32), np.empty((*shape, 2), np.float32)
         for k, i in enumerate(chosen):
             top, left = self._corner[i]

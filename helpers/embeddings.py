@@ -12,13 +12,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from helpers import files
+from helpers import efficientnet, files
 from helpers.backend import keras
 from helpers.errors import CourseError
 from helpers.lab import denormalize, lab_to_rgb, normalize, rgb_to_lab
 from helpers.pairs import Pair
 from helpers.photographs import Photographs
-from helpers.places import MODELS
 from helpers.profiles import backbone_named
 
 # Whoever changes what `embed` gives for the same network and photographs (here, or in `helpers.lab`) raises
@@ -34,11 +33,12 @@ class Backbone:
     Attributes
     ----------
     name : str
-        ``classifier`` or the name of a network of `keras.applications`.
+        As `helpers.profiles.BACKBONES` has it.
     description : str
         What it is and what it was trained on, in a few words.
     network : keras.Model
-        Takes what `preprocess` gives, and gives the embedding, (n, d).
+        Takes what `preprocess` gives, and gives the embedding, (n, 1000): the scores of ImageNet's classes,
+        before the softmax, in the order of `helpers.efficientnet.class_names`.
     size : int
         Side of the pictures that it takes, in pixels.
     preprocess : callable
@@ -58,10 +58,9 @@ def load_backbone(name: str) -> Backbone:
     Parameters
     ----------
     name : str
-        ``classifier``, the small network that comes with the course, or any
+        ``efficientnet_lite0``, which arrives with the installation, or any
         network of `keras.applications`, as ``inception_resnet_v2``. The
-        latter's ImageNet weights are downloaded once by Keras, which checks
-        them, and its embedding is the 1,000 class scores before the softmax.
+        latter's ImageNet weights are downloaded once by Keras, which checks them.
 
     Returns
     -------
@@ -71,50 +70,30 @@ def load_backbone(name: str) -> Backbone:
     Raises
     ------
     CourseError
-        If no network has that name, or if its weights cannot be downloaded.
+        If no network has that name, or if its weights cannot be had.
     """
-    if name == "classifier":
-        return classifier_backbone(keras.saving.load_model(MODELS / "classifier.keras", compile=False))
-    builder = getattr(keras.applications, backbone_named(name))
+    name = backbone_named(name)
+    if name == "EfficientNetLite0":
+        network = efficientnet.build()
+        return Backbone(
+            name, f"{name}, ImageNet weights", network, efficientnet.SIZE, efficientnet.preprocess
+        )
+    builder = getattr(keras.applications, name)
     try:
         network = builder(weights="imagenet", classifier_activation=None)
     except Exception as error:
         reason = str(error).partition("\n")[0] or type(error).__name__
         raise CourseError(
             f"the ImageNet weights of {name} could not be downloaded ({reason}); "
-            'connect to a network, or set BACKBONE = "classifier"'
+            'connect to a network, or set BACKBONE = "efficientnet_lite0"'
         ) from error
     return Backbone(
         name,
-        f"{builder.__name__} of keras.applications, ImageNet weights",
+        f"{name} of keras.applications, ImageNet weights",
         network,
         # A network that takes any size was trained at 224.
         network.input_shape[1] or 224,
         sys.modules[builder.__module__].preprocess_input,
-    )
-
-
-def classifier_backbone(classifier: keras.Model) -> Backbone:
-    """Read the embedding layer of the course's own classifier.
-
-    Parameters
-    ----------
-    classifier : keras.Model
-        Lesson 4's classifier, with a layer named ``embedding``. It takes
-        (n, size, size, 1) float32 in -1..1.
-
-    Returns
-    -------
-    Backbone
-        The classifier up to its embedding.
-    """
-    network = keras.Model(classifier.input, classifier.get_layer("embedding").output)
-    return Backbone(
-        "classifier",
-        "the course's own classifier of ten classes, trained on grey imagenette2 photographs",
-        network,
-        classifier.input_shape[1],
-        lambda rgb: rgb[..., :1] / 127.5 - 1,
     )
 
 
@@ -131,19 +110,36 @@ def grey_input(L: np.ndarray, backbone: Backbone) -> np.ndarray:
     Returns
     -------
     pictures : (n, size, size, 3) ndarray of float32
-        One channel for the course's classifier. The grey of that lightness as RGB
-        values of 0..255, resized with antialiasing, then mapped by the backbone's own
-        preprocessing (to -1..1 for Inception-ResNet-v2).
+        The grey of that lightness as RGB values of 0..255, resized with antialiasing, then
+        mapped by the backbone's own preprocessing (to -1..1 for Inception-ResNet-v2).
 
     Notes
     -----
-    Two ranges meet here. `preprocess` expects 0..255: fed 0..1, it returns
-    values within 0.01 of -1, and every photograph looks black to the network.
+    Two ranges meet here. `preprocess` expects 0..255: fed 0..1, it returns nearly
+    the same value everywhere, and every photograph looks black to the network.
     """
     grey = lab_to_rgb(denormalize(L, np.zeros((*L.shape[:-1], 2), L.dtype))) * 255
     shape = (backbone.size, backbone.size)
     resized = keras.ops.image.resize(grey, shape, interpolation="bilinear", antialias=True)
     return backbone.preprocess(keras.ops.convert_to_numpy(resized))
+
+
+def name_best(scores: np.ndarray, count: int = 3) -> list[str]:
+    """Name the classes that a backbone finds most likely.
+
+    Parameters
+    ----------
+    scores : (1000,) ndarray of float
+        Of one photograph, before the softmax.
+    count : int
+        How many to name.
+
+    Returns
+    -------
+    list of str
+        ImageNet's short names, the most likely first.
+    """
+    return [efficientnet.class_names()[number] for number in np.argsort(-scores)[:count]]
 
 
 def embed(photographs: Photographs, backbone: Backbone) -> np.ndarray:

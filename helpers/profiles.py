@@ -31,10 +31,6 @@ class Profile:
         Whether photographs that are nearly the same may be in several splits, or are set aside.
     size : int
         Side, in pixels, of the photographs that the networks see.
-    first_size : int
-        Side of the photographs that a training begins with; the same, or smaller and so cheaper.
-    first_share : float
-        Share of the minutes that it spends on those.
     test_size : int
         Side, in pixels, of the photographs that results are shown and measured on.
     test_photos : int
@@ -47,18 +43,16 @@ class Profile:
         Which contrast operations are applied to L at random, as `Batches` takes it (lessons 3 and 4).
     batch_size : int
         Photographs in one training step.
-    minutes : float
-        The longest that the training of one network may take; 0 for no limit.
+    goes_on : bool
+        Whether trainings are kept on disk as they go, and taken up again after a break.
     memorize_steps : int
         Steps of the network that learns one photograph by heart (lesson 3).
     epochs : int
-        Passes over the training photographs at each size, at most, for the networks of lessons 3 and 4.
+        Passes over the training photographs, for the networks of lessons 3 and 4.
     gan_epochs : int
         The same for the generator and discriminator (lesson 5).
     gan_filters : int
         Filters of the generator's and the discriminator's first layer (lesson 5).
-    gan_distance : float
-        Weight of the mean absolute error in the generator's loss (lesson 5); the story's is 100.
     backbone : str
         The pretrained network whose embedding lesson 4 reads.
     more_photos : str
@@ -78,20 +72,17 @@ class Profile:
     photos: str
     near_duplicates: bool
     size: int
-    first_size: int
-    first_share: float
     test_size: int
     test_photos: int
     width: float
     flips: tuple[str, ...]
     contrast: tuple[str, ...]
     batch_size: int
-    minutes: float
+    goes_on: bool
     memorize_steps: int
     epochs: int
     gan_epochs: int
     gan_filters: int
-    gan_distance: float
     backbone: str
     more_photos: str
     colorizer_stages: tuple[tuple[int, int, int], ...]
@@ -105,32 +96,29 @@ NAMES = ("tiny", "full")
 TABLE = {
     "photos": ("sample", "imagenette-320"),
     "near_duplicates": (False, False),
-    "size": (64, 128),
-    "first_size": (64, 64),
-    "first_share": (1.0, 0.6),
+    "size": (64, 96),
     "test_size": (224, 224),
     "test_photos": (1000, 1000),
-    "width": (0.25, 0.5),
+    "width": (0.25, 0.375),
     "flips": (("left-right", "upside-down"), ("left-right",)),
     "contrast": (("adaptive", "stretch", "equalize"), ()),
     "batch_size": (8, 32),
-    "minutes": (0.0, 25.0),
+    "goes_on": (False, True),
     "memorize_steps": (600, 2000),
-    "epochs": (60, 1000),
-    "gan_epochs": (150, 1000),
-    "gan_filters": (16, 32),
-    "gan_distance": (100.0, 400.0),
-    "backbone": ("classifier", "inception_resnet_v2"),
+    "epochs": (40, 6),
+    "gan_epochs": (150, 6),
+    "gan_filters": (16, 24),
+    "backbone": ("efficientnet_lite0", "efficientnet_lite0"),
     "more_photos": ("", ""),
     "colorizer_stages": (((64, 64, 0),), ((160, 128, 10), (224, 192, 0))),
     "colorizer_epochs": (40, 22),
     "colorizer_batch": (8, 16),
     "encoder_learns": (False, True),
 }
-# What lesson 4 can read an embedding of: its own classifier, and the networks of `keras.applications`,
+# What lesson 4 can read an embedding of: the network that is installed, and those of `keras.applications`,
 # written out here because Keras takes seconds to load.
 BACKBONES = (
-    "classifier",
+    "EfficientNetLite0",
     *("ConvNeXtBase", "ConvNeXtLarge", "ConvNeXtSmall", "ConvNeXtTiny", "ConvNeXtXLarge"),
     *("DenseNet121", "DenseNet169", "DenseNet201"),
     *(f"EfficientNetB{number}" for number in range(8)),
@@ -164,11 +152,6 @@ class Lesson(Profile):
     name: str
     seed: int
     out: Path
-
-    @property
-    def sizes(self) -> dict[int, float]:
-        """Each size that a training goes through → the share of the minutes at which it is left."""
-        return {self.first_size: self.first_share, self.size: 1.0}
 
     @property
     def models(self) -> Path:
@@ -235,7 +218,8 @@ def check_override(name: str, setting: str, value: object, called: str | None = 
     Returns
     -------
     object
-        The value; a whole number as a float where the setting is one.
+        The value; a whole number as a float where the setting is one, and names with commas between them
+        as a tuple, ``none`` as an empty one.
 
     Raises
     ------
@@ -250,17 +234,25 @@ def check_override(name: str, setting: str, value: object, called: str | None = 
     expected = type(getattr(PROFILES[name], setting))
     if expected is float and type(value) is int:
         value = float(value)
+    if expected is tuple and isinstance(value, str):
+        value = tuple(filter(None, (word.strip() for word in value.split(",")))) if value != "none" else ()
     if type(value) is not expected or (expected in (int, float) and not 0 < value < math.inf):
         kind = {
             str: "text",
             int: "a whole number above 0",
             float: "a number above 0",
             bool: "True or False",
-            tuple: "a tuple of names",
+            tuple: 'names with commas between them, or "none"',
         }[expected]
         raise CourseError(f"{called or setting} is {value!r}; it must be {kind}")
     if setting == "backbone":
         backbone_named(value, called or setting)
+    if setting in ("flips", "contrast"):
+        from helpers.augment import CONTRASTS, FLIPS  # loads scikit-image
+
+        there_are = FLIPS if setting == "flips" else CONTRASTS
+        if strange := [each for each in value if each not in there_are]:
+            raise CourseError(f"{called or setting} has {strange[0]!r}; there are {', '.join(there_are)}, or none")
     return value
 
 

@@ -8,7 +8,6 @@ with a `fit` that notes what it is given and trains nothing.
 
 import dataclasses
 import io
-import itertools
 import json
 import math
 import platform
@@ -16,7 +15,6 @@ import re
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import redirect_stdout, suppress
@@ -31,6 +29,7 @@ import nbformat
 import numpy as np
 
 from helpers.backend import device, keras, set_seed
+from helpers.batches import Batches
 from helpers.errors import CourseError
 from helpers.places import NOTEBOOKS, ROOT, lessons
 from helpers.profiles import Lesson, Profile
@@ -42,7 +41,6 @@ ONLY_TEST = {"test_size", "test_photos"}
 # Settings that say where photographs lie.
 PLACES = ("photos", "more_photos")
 PROJECTIONS = 8
-MOST_MINUTES = 100
 # Numbers that were measured agree between processors to about six digits.
 TOLERANCE = {"rel_tol": 1e-3, "abs_tol": 2e-3}
 
@@ -101,8 +99,7 @@ def fingerprint(name: str, wanted: Mapping[str, object], seed: int = 0) -> dict[
         As JSON can hold it: ``settings``, those that the cells have read; and for each call of `fit`
         ``network`` (the layers of each part), ``weights`` (as they start, on this backend),
         ``optimizer``, ``loss`` (of fixed arrays), ``batches`` and ``validation`` (the first of each,
-        of the embedded photographs), ``rates`` (the learning rate at every fifth minute, to the end of
-        the call), ``callbacks`` (Keras' own) and the other ``arguments``.
+        of the embedded photographs), ``callbacks`` (Keras' own) and the other ``arguments``.
 
     Raises
     ------
@@ -131,8 +128,7 @@ def fingerprint(name: str, wanted: Mapping[str, object], seed: int = 0) -> dict[
         ):
             for place, source in cells:
                 exec(compile(source, place, "exec"), namespace)
-    known = wanted | {"sizes": [[size, str(share)] for size, share in lesson.sizes.items()]}
-    found = {key: value for key, value in known.items() if key in watched.read_by_cells - ONLY_TEST}
+    found = {key: value for key, value in wanted.items() if key in watched.read_by_cells - ONLY_TEST}
     return json.loads(json.dumps({"settings": found, "fits": calls}))
 
 
@@ -189,6 +185,29 @@ def differences(now: object, then: object, place: str = "") -> Iterator[str]:
         yield place
 
 
+def identity(model: keras.Model, batches: Batches) -> dict[str, object]:
+    """Describe a training, to see later whether another one is the same.
+
+    Parameters
+    ----------
+    model : keras.Model
+        Compiled. It is asked for a loss, and is left as it was.
+    batches : Batches
+        What it is trained on.
+
+    Returns
+    -------
+    dict of str to object
+        As JSON can hold it: ``size`` of the batches' pictures, ``network``, ``optimizer``, ``loss`` (of fixed
+        arrays) and ``photographs``.
+    """
+    before = [keras.ops.convert_to_numpy(variable) for variable in model.variables]
+    found = {"size": batches.size, **_describe_model(model, batches[0]), "photographs": batches.key}
+    for variable, value in zip(model.variables, before, strict=True):
+        variable.assign(value)
+    return found
+
+
 class _SavingError(Exception):
     """The cells have come to where they would save."""
 
@@ -229,23 +248,15 @@ def _describe_call(model: keras.Model, x: object, y: object, positional: tuple, 
     validation = named.pop("validation_data", None)
     callbacks = named.pop("callbacks", ())
     keras_own = [callback for callback in callbacks if type(callback).__module__.startswith("keras.")]
-    # A functional network is one part, whatever lies in it; a subclass is what it was given.
-    functional = getattr(model, "inputs", None)
-    parts = [model] if functional else [each for each in model.layers if isinstance(each, keras.Model)]
-    optimizer = json.dumps(model.optimizer.get_config() | {"name": None}, default=str)
     described = {
-        "network": {part.name: _structure(part) for part in parts},
         "weights": {
             keras.backend.backend(): {
                 part.name: _sketch(np.concatenate([array.ravel() for array in part.get_weights()]))
-                for part in parts
+                for part in _parts(model)
             }
         },
-        # Floats as text are compared exactly.
-        "optimizer": json.loads(optimizer, parse_float=lambda text: f"{float(text):.6g}"),
-        "loss": _loss(model, *batch),
+        **_describe_model(model, batch),
         "batches": [_sketch(array) for array in _arrays(batch)],
-        "rates": _rates(model, callbacks),
         "callbacks": {type(each).__name__: plain for each in keras_own if (plain := _plain(vars(each)))},
         "arguments": [str(value) for value in positional] + [_plain(named)],
     }
@@ -253,6 +264,24 @@ def _describe_call(model: keras.Model, x: object, y: object, positional: tuple, 
         first = validation[0] if isinstance(validation, keras.utils.PyDataset) else validation
         described["validation"] = [_sketch(array) for array in _arrays(first)]
     return described
+
+
+def _describe_model(model: keras.Model, batch: tuple) -> dict[str, object]:
+    """Describe a compiled network by its layers, its optimizer and its loss."""
+    optimizer = json.dumps(model.optimizer.get_config() | {"name": None}, default=str)
+    return {
+        "network": {part.name: _structure(part) for part in _parts(model)},
+        # Floats as text are compared exactly.
+        "optimizer": json.loads(optimizer, parse_float=lambda text: f"{float(text):.6g}"),
+        "loss": _loss(model, *batch),
+    }
+
+
+def _parts(model: keras.Model) -> list[keras.Model]:
+    """Take a functional network as one part, whatever lies in it; a subclass is what it was given."""
+    if getattr(model, "inputs", None):
+        return [model]
+    return [each for each in model.layers if isinstance(each, keras.Model)]
 
 
 def _tuples(value: object) -> object:
@@ -286,29 +315,6 @@ def _loss(model: keras.Model, x: object, y: object) -> float:
     given = like_all(model(x, training=False))
     x, y, predicted = keras.tree.map_structure(keras.ops.convert_to_tensor, (x, y, given))
     return float(model.compute_loss(x=x, y=y, y_pred=predicted, sample_weight=None))
-
-
-def _rates(model: keras.Model, callbacks: Sequence[keras.callbacks.Callback]) -> list[str]:
-    """Let the callbacks of a call of `fit` steer steps of a minute each, which train nothing."""
-    minutes, rates = itertools.count(), []
-    model.stop_training = False
-    with mock.patch.object(time, "perf_counter", lambda: 60.0 * now):
-        now = next(minutes)
-        for callback in callbacks:
-            callback.set_model(model)
-            callback.on_train_begin()
-        before = float(model.optimizer.learning_rate)
-        if isinstance(model.optimizer.get_config()["learning_rate"], dict):
-            return []  # a schedule by the step: the optimizer's own description has it
-        while not model.stop_training and now < MOST_MINUTES:
-            for callback in callbacks:
-                callback.on_train_batch_begin(now)
-            rates.append(f"{float(model.optimizer.learning_rate):.4g}")
-            now = next(minutes)
-            for callback in callbacks:
-                callback.on_train_batch_end(now)
-        model.optimizer.learning_rate = before
-    return [*rates[:-1:5], rates[-1]]
 
 
 def _sketch(array: object) -> list[float]:

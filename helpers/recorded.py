@@ -12,7 +12,7 @@ from helpers.places import MODELS, ROOT
 from helpers.profiles import PROFILES, Profile
 from helpers.records import NETWORKS, TRIVIAL, VIVID
 
-MOST_BYTES = 60_000_000
+MOST_BYTES = 45_000_000
 README = ROOT / "README.md"
 # The README's table stands between these.
 MARKS = ("<!-- recorded -->", "<!-- end of recorded -->")
@@ -27,7 +27,7 @@ def read(name: str) -> dict:
     Parameters
     ----------
     name : str
-        The network's name, as ``classifier``, or ``trivial``.
+        The network's name, as ``fusion``, or ``trivial``.
 
     Returns
     -------
@@ -173,7 +173,7 @@ def keep(models: Path) -> list[Path]:
     ------
     CourseError
         If a network or a score is missing, a network is not what the code as it is trains in the full
-        profile with the course's own classifier for a backbone, or the files take more than 60 MB.
+        profile, or the files take more than 45 MB.
     """
     wanted = [f"{name}{kind}" for name in NETWORKS for kind in (".keras", ".json")] + ["trivial.json"]
     if missing := [name for name in wanted if not (models / name).is_file()]:
@@ -212,8 +212,7 @@ def stale(name: str, record: dict) -> list[str]:
     list of str
         What differs, as ``fusion: fits.0.optimizer.beta_1``; empty if nothing does.
     """
-    # Whoever is without a network has the classifier that comes with the course.
-    now = provenance.settings(PROFILES["full"]) | {"backbone": "classifier"}
+    now = provenance.settings(PROFILES["full"])
     differing = provenance.differences(
         provenance.fingerprint(name, now, record["seed"]), record.get("fingerprint")
     )

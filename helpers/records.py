@@ -1,11 +1,10 @@
 """The record of a training: what was trained, on what, by which code, for how long, and what it scored."""
 
 import json
-import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from helpers import files, metrics, networks, photographs, provenance
+from helpers import files, metrics, networks, provenance
 from helpers.backend import keras
 from helpers.errors import CourseError
 from helpers.metrics import Measured
@@ -28,6 +27,7 @@ NETWORKS = {
     "baseline": "baseline",
     "local_global": "local + global",
     "local_global_ssim": "local + global, SSIM",
+    "no_vector": "fusion, without its vector",
     "fusion": "fusion",
     "dcgan": "DCGAN",
     "dcgan_rgb": "DCGAN, RGB",
@@ -90,14 +90,14 @@ def save(
     }
     if taken := sorted(found.keys() & facts.keys()):
         raise CourseError(f"{', '.join(taken)}: a record finds this out by itself")
-    if lesson.minutes:  # a short run is never taken up again, nor kept
+    if lesson.goes_on:  # a short run is never kept
         found["fingerprint"] = _fingerprint(lesson, network.name)
     counted = {"photographs": trained_on.counts, "metrics": {}}
     networks.save(network, folder / f"{network.name}.keras")
     write(folder / f"{network.name}.json", found | counted | facts)
 
 
-def going_on(lesson: Lesson, name: str) -> Path:
+def going_on(lesson: Lesson, name: str) -> Path | None:
     """Name the folder in which `helpers.training.GoOn` keeps a training.
 
     Parameters
@@ -109,54 +109,10 @@ def going_on(lesson: Lesson, name: str) -> Path:
 
     Returns
     -------
-    Path
-        A folder of the run. A short run is always made anew: what an earlier one has left there is removed.
+    Path or None
+        A folder of the run; None in a profile whose trainings are short, and always begin anew.
     """
-    folder = lesson.out / "going-on" / name
-    if not lesson.minutes:
-        shutil.rmtree(folder, ignore_errors=True)
-    return folder
-
-
-def resume(
-    lesson: Lesson,
-    network: keras.Model,
-    history: keras.callbacks.History,
-    trained_on: Photographs | None = None,
-) -> bool:
-    """Take up a network that an earlier long run has finished, if a new training would give the same.
-
-    Parameters
-    ----------
-    lesson : Lesson
-        The settings of the run, and its folder.
-    network : keras.Model
-        The network that is to be trained; its name says which files to look for.
-    history : keras.callbacks.History
-        Gets the learning curve of the earlier training.
-    trained_on : Photographs, optional
-        What it is to learn from, if not from the lesson's photographs alone.
-
-    Returns
-    -------
-    bool
-        Whether the network has the weights of the earlier run now, and need not be trained; a line is
-        printed then. A training without a limit of minutes is short, and always made anew. The code is
-        that of the notebook's file: a cell that was changed and not saved is not seen.
-    """
-    path = lesson.models / f"{network.name}.json"
-    if not (lesson.minutes and path.is_file() and path.with_suffix(".keras").is_file()):
-        return False
-    record = read(path)
-    checksum = (trained_on or photographs.load(lesson.photos, lesson.size)).checksum
-    if (record["seed"], record["checksum"]) != (lesson.seed, checksum):
-        return False
-    if any(provenance.differences(_fingerprint(lesson, network.name), record["fingerprint"])):
-        return False
-    network.set_weights(networks.load(path.with_suffix(".keras")).get_weights())
-    history.history.update(record["curve"])
-    print(f"{network.name} is that of an earlier run: remove {path.name} from the run's folder to train anew")
-    return True
+    return lesson.out / "going-on" / name if lesson.goes_on else None
 
 
 def score(lesson: Lesson, measured: Mapping[str, Measured], **facts: object) -> None:

@@ -1,25 +1,14 @@
-"""Trainings by the clock and by the step, on photographs of growing size, and how they go on after a break.
-
-By the clock the lesson calls `fit` once for each size::
-
-    clock, history = Clock(lesson.minutes), keras.callbacks.History()
-    around = [clock, CosineByClock(clock), TraceAnew(), history]
-    for size, share in lesson.sizes.items():
-        clock.until(share)
-        network.fit(..., callbacks=[*around, ...])
-
-Keras' own `History` goes on where the call of `fit` before it ended.
-"""
+"""What stands around a call of `fit`: a line that says how far it is, and a training that survives a break."""
 
 import json
-import math
 import os
 import time
 from pathlib import Path
 
-from helpers import files
+from helpers import files, provenance
 from helpers.backend import keras
 from helpers.batches import Batches
+from helpers.errors import CourseError
 from helpers.places import STATUS
 
 ops = keras.ops
@@ -54,101 +43,39 @@ class _Line:
 
 
 class Clock(keras.callbacks.Callback):
-    """Measure the time inside of `fit`, and end each call when its share of the minutes has passed.
+    """Measure the time inside of `fit`, and say which epoch it is in.
 
-    The clock stands still between two calls. Early stopping may end one before its
-    time; the next one then has the rest.
-
-    Parameters
-    ----------
-    minutes : float
-        The longest that all calls together may take; 0 for no limit.
+    The clock stands still between two calls.
     """
 
-    def __init__(self, minutes: float = 0.0):
+    def __init__(self):
         super().__init__()
-        self.limit = minutes
-        self.share = 1.0
-        self._seconds = 0.0
+        self.minutes = 0.0
         self._line = _Line()
-
-    @property
-    def minutes(self) -> float:
-        """Wall-clock minutes inside of `fit` so far, validation included."""
-        return self._seconds / 60
-
-    @property
-    def passed(self) -> float:
-        """The share of the limit that has passed, 0..1; always 0 without a limit."""
-        return min(1.0, self.minutes / self.limit) if self.limit else 0.0
-
-    def until(self, share: float) -> None:
-        """Set the share of the minutes, 0..1, at which the next call of `fit` ends."""
-        self.share = share
 
     def on_train_begin(self, logs=None):
         """Go on from where the last call of `fit` ended."""
-        self._began = time.perf_counter() - self._seconds
+        self._began = time.perf_counter() - 60 * self.minutes
 
     def on_epoch_begin(self, epoch, logs=None):
         """Say which epoch begins, to whoever runs or reads the notebook."""
         self._say(f"epoch {epoch + 1} of {self.params['epochs']}")
+
+    def on_epoch_end(self, epoch, logs=None):
+        """Count the epoch, with its validation."""
+        self.minutes = (time.perf_counter() - self._began) / 60
 
     def on_train_end(self, logs=None):
         """Say no more."""
         self._say("")
 
     def _say(self, text: str) -> None:
-        if self.limit and text:  # the minutes end it, not the number of epochs
-            text = f"{text.partition(' of')[0]}, {self.minutes:.0f} of {self.limit:g} min"
         if STATUS in os.environ:
             Path(os.environ[STATUS]).write_text(text, "utf-8")
         # Jupyter's server names the notebook to its kernels. Whatever else runs notebooks, as nbval
         # does, may take no notice of an output that is cleared, and find one too many.
         elif "JPY_SESSION_NAME" in os.environ:
             self._line.say(text)
-
-    def on_train_batch_end(self, batch, logs=None):
-        """End this call when its share has passed."""
-        self._seconds = time.perf_counter() - self._began
-        if self.limit and self._seconds >= self.limit * 60 * self.share:
-            self.model.stop_training = True
-
-    def on_epoch_end(self, epoch, logs=None):
-        """Count the validation, too."""
-        self._seconds = time.perf_counter() - self._began
-
-
-class CosineByClock(keras.callbacks.Callback):
-    """Lower the learning rate along half a cosine, from the optimizer's own to 0 at the end of the minutes.
-
-    Without a limit on the minutes it stays as it is.
-
-    Parameters
-    ----------
-    clock : Clock
-        Says which share of the minutes has passed. It stands before this among the callbacks.
-
-    References
-    ----------
-    Loshchilov and Hutter, "SGDR: stochastic gradient descent with warm restarts", 2017.
-    """
-
-    def __init__(self, clock: Clock):
-        super().__init__()
-        self._clock = clock
-        self._rate = None
-
-    def on_train_begin(self, logs=None):
-        """Remember the rate that the training began with."""
-        if self._rate is None:
-            self._rate = float(self.model.optimizer.learning_rate)
-
-    def on_train_batch_begin(self, batch, logs=None):
-        """Set the rate for the next step."""
-        if self._clock.limit:
-            rate = self._rate * (1 + math.cos(math.pi * self._clock.passed)) / 2
-            self.model.optimizer.learning_rate.assign(rate)
 
 
 class TraceAnew(keras.callbacks.Callback):
@@ -200,44 +127,78 @@ class WarmHoldCool(keras.optimizers.schedules.LearningRateSchedule):
         return {"rate": self.rate, "steps": self.steps, "warm": self.warm, "cool": self.cool}
 
 
-class GoOn(keras.callbacks.BackupAndRestore):
+class GoOn(Clock):
     """Keep a training on disk after each epoch, so that another process can go on from there.
 
-    Weights, optimizer, the number of the epoch, the minutes and the learning curve are kept. A call of `fit`
-    whose epochs were all done trains nothing. On one machine the result is that of a training without a
-    break.
+    Weights, optimizer, the number of the epoch, the minutes and the learning curve are kept, by Keras'
+    `BackupAndRestore`. A call of `fit` whose epochs were all done trains nothing. On one machine the result
+    is that of a training without a break, if `fit` leaves the order of the batches alone (`shuffle=False`).
 
     Parameters
     ----------
-    folder : Path
-        Where to keep it; made if missing.
+    folder : Path or None
+        Where to keep it, made if missing; None keeps nothing.
     batches : Batches
         What is trained on: each epoch gets the order and the flips of its number.
+
+    Attributes
+    ----------
+    minutes : float
+        Wall-clock minutes of all epochs.
+    curve : dict of str to list of float
+        The learning curve of all epochs, as ``fit(...).history`` has it.
+
+    Raises
+    ------
+    CourseError
+        When a training begins and `folder` holds one of another network, optimizer, loss or photographs.
     """
 
-    def __init__(self, folder: Path, batches: Batches):
-        super().__init__(str(folder), double_checkpoint=True, delete_checkpoint=False)
-        self._told, self._batches = folder / "curve.json", batches
-        self.minutes, self.curve = 0.0, {}
+    def __init__(self, folder: Path | None, batches: Batches):
+        super().__init__()
+        self._folder, self._batches = folder, batches
+        self._backup = folder and keras.callbacks.BackupAndRestore(
+            str(folder), double_checkpoint=True, delete_checkpoint=False
+        )
+        self.curve = {}
 
     def on_train_begin(self, logs=None):
         """Take up what is on disk."""
-        super().on_train_begin(logs)
-        if self._told.is_file():
-            told = json.loads(self._told.read_text(encoding="utf-8"))
-            done = self.model._initial_epoch or 0
+        if self._folder:
+            self._check()
+            self._backup.set_model(self.model)
+            self._backup.on_train_begin()
+        if self._folder and (told := self._folder / "curve.json").is_file():
+            told, done = json.loads(told.read_text(encoding="utf-8")), self.model._initial_epoch or 0
             self.minutes = told["minutes"]
             self.curve = {name: values[:done] for name, values in told["curve"].items()}
+        super().on_train_begin(logs)
 
     def on_epoch_begin(self, epoch, logs=None):
-        """Draw what belongs to this epoch, and start the clock."""
+        """Draw what belongs to this epoch."""
+        super().on_epoch_begin(epoch, logs)
         self._batches.begin(epoch)
-        self._began = time.perf_counter()
 
     def on_epoch_end(self, epoch, logs=None):
         """Keep it all."""
-        self.minutes += (time.perf_counter() - self._began) / 60
+        super().on_epoch_end(epoch, logs)
         for name, value in (logs or {}).items():
             self.curve.setdefault(name, []).append(float(value))
-        super().on_epoch_end(epoch, logs)
-        files.write_text(self._told, json.dumps({"minutes": self.minutes, "curve": self.curve}))
+        if self._folder:
+            self._backup.on_epoch_end(epoch)
+            told = {"minutes": self.minutes, "curve": self.curve}
+            files.write_text(self._folder / "curve.json", json.dumps(told))
+
+    def _check(self) -> None:
+        """Refuse to go on with another training. Each size of the batches has its own entry."""
+        self._batches.begin(0)
+        now = provenance.identity(self.model, self._batches)
+        file, stage = self._folder / "identity.json", str(now.pop("size"))
+        kept = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
+        if differing := sorted({place.partition(".")[0] for place in provenance.differences(now, kept.get(stage, now))}):
+            raise CourseError(
+                f"{self._folder} holds a training that differs in {' and '.join(differing)}: "
+                "move that folder away to begin anew, or undo the change to go on"
+            )
+        self._folder.mkdir(parents=True, exist_ok=True)
+        files.write_text(file, json.dumps(kept | {stage: now}))
