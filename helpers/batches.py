@@ -52,8 +52,8 @@ class Batches(keras.utils.PyDataset):
 
     Notes
     -----
-    A batch is `(L, ab)`, or `((L, embedding), ab)`, or with two heads `(L, (ab, ab))`: L is (b, height, width, 1) of
-    float32 in 0..1, and ab (b, height, width, 2) of float32 in about -1..1.
+    A batch is `(L, ab)`, or `((L, embedding), ab)`, or with two heads `(L, (ab, ab))`:
+    L is (b, height, width, 1) of float32 in 0..1, and ab (b, height, width, 2) of float32 in about -1..1.
 
     A batch is a function of seed, epoch and index, and of nothing else. The epoch counts
     the calls of `on_epoch_end`, of which `fit` makes one before its first epoch. `fit`

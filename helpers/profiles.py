@@ -252,7 +252,8 @@ def check_override(name: str, setting: str, value: object, called: str | None = 
 
         there_are = FLIPS if setting == "flips" else CONTRASTS
         if strange := [each for each in value if each not in there_are]:
-            raise CourseError(f"{called or setting} has {strange[0]!r}; there are {', '.join(there_are)}, or none")
+            there_are = ", ".join(there_are)
+            raise CourseError(f"{called or setting} has {strange[0]!r}; there are {there_are}, or none")
     return value
 
 

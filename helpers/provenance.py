@@ -203,6 +203,7 @@ def identity(model: keras.Model, batches: Batches) -> dict[str, object]:
     """
     before = [keras.ops.convert_to_numpy(variable) for variable in model.variables]
     found = {"size": batches.size, **_describe_model(model, batches[0]), "photographs": batches.key}
+    found["network"] = list(found["network"].values())  # a part without a name gets another one each time
     for variable, value in zip(model.variables, before, strict=True):
         variable.assign(value)
     return found

@@ -1,4 +1,4 @@
-"""What stands around a call of `fit`: a line that says how far it is, and a training that survives a break."""
+"""What stands around a call of `fit`: a line that says how far it is, and what survives a break."""
 
 import json
 import os
@@ -130,9 +130,10 @@ class WarmHoldCool(keras.optimizers.schedules.LearningRateSchedule):
 class GoOn(Clock):
     """Keep a training on disk after each epoch, so that another process can go on from there.
 
-    Weights, optimizer, the number of the epoch, the minutes and the learning curve are kept, by Keras'
-    `BackupAndRestore`. A call of `fit` whose epochs were all done trains nothing. On one machine the result
-    is that of a training without a break, if `fit` leaves the order of the batches alone (`shuffle=False`).
+    Weights and optimizer are kept by Keras' `BackupAndRestore`, and beside them the minutes, the learning
+    curve and the random state of dropout, which Keras leaves out. A call of `fit` whose epochs were all done
+    trains nothing. On one machine the result is that of a training without a break, if `fit` leaves the
+    order of the batches alone (`shuffle=False`).
 
     Parameters
     ----------
@@ -145,8 +146,6 @@ class GoOn(Clock):
     ----------
     minutes : float
         Wall-clock minutes of all epochs.
-    curve : dict of str to list of float
-        The learning curve of all epochs, as ``fit(...).history`` has it.
 
     Raises
     ------
@@ -160,7 +159,16 @@ class GoOn(Clock):
         self._backup = folder and keras.callbacks.BackupAndRestore(
             str(folder), double_checkpoint=True, delete_checkpoint=False
         )
-        self.curve = {}
+        self._epochs = []
+
+    @property
+    def curve(self) -> dict[str, list[float]]:
+        """The learning curve of all epochs, as ``fit(...).history`` has it."""
+        curve = {}
+        for epoch in self._epochs:
+            for name, value in epoch["logs"].items():
+                curve.setdefault(name, []).append(value)
+        return curve
 
     def on_train_begin(self, logs=None):
         """Take up what is on disk."""
@@ -168,10 +176,7 @@ class GoOn(Clock):
             self._check()
             self._backup.set_model(self.model)
             self._backup.on_train_begin()
-        if self._folder and (told := self._folder / "curve.json").is_file():
-            told, done = json.loads(told.read_text(encoding="utf-8")), self.model._initial_epoch or 0
-            self.minutes = told["minutes"]
-            self.curve = {name: values[:done] for name, values in told["curve"].items()}
+            self._take_up()
         super().on_train_begin(logs)
 
     def on_epoch_begin(self, epoch, logs=None):
@@ -182,12 +187,37 @@ class GoOn(Clock):
     def on_epoch_end(self, epoch, logs=None):
         """Keep it all."""
         super().on_epoch_end(epoch, logs)
-        for name, value in (logs or {}).items():
-            self.curve.setdefault(name, []).append(float(value))
+        kept = {"logs": {name: float(value) for name, value in (logs or {}).items()}}
         if self._folder:
+            kept |= {"minutes": self.minutes, "steps": self._steps(), "random": self._random_states()}
+        self._epochs.append(kept)
+        if self._folder:
+            # Before the weights: whoever is killed between the two has a line too many here, which is dropped.
+            files.write_text(self._folder / "epochs.json", json.dumps(self._epochs))
             self._backup.on_epoch_end(epoch)
-            told = {"minutes": self.minutes, "curve": self.curve}
-            files.write_text(self._folder / "curve.json", json.dumps(told))
+
+    def _take_up(self) -> None:
+        """Find the epoch that the weights are of, by the optimizer's count of steps.
+
+        Keras writes the number of the epoch after the weights, and may have been killed between the two.
+        """
+        file, steps = self._folder / "epochs.json", self._steps()
+        kept = json.loads(file.read_text(encoding="utf-8")) if steps else []
+        self._epochs = [epoch for epoch in kept if epoch["steps"] <= steps]
+        self.model._initial_epoch = len(self._epochs)
+        if self._epochs:
+            self.minutes = self._epochs[-1]["minutes"]
+            for variable, state in zip(self._random_variables(), self._epochs[-1]["random"], strict=True):
+                variable.assign(state)
+
+    def _steps(self) -> int:
+        return int(self.model.optimizer.iterations)
+
+    def _random_variables(self) -> list[keras.Variable]:
+        return [each for each in self.model.variables if each.path.endswith("seed_generator_state")]
+
+    def _random_states(self) -> list[list[int]]:
+        return [ops.convert_to_numpy(each).tolist() for each in self._random_variables()]
 
     def _check(self) -> None:
         """Refuse to go on with another training. Each size of the batches has its own entry."""
@@ -195,7 +225,8 @@ class GoOn(Clock):
         now = provenance.identity(self.model, self._batches)
         file, stage = self._folder / "identity.json", str(now.pop("size"))
         kept = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
-        if differing := sorted({place.partition(".")[0] for place in provenance.differences(now, kept.get(stage, now))}):
+        places = provenance.differences(now, kept.get(stage, now))
+        if differing := sorted({place.partition(".")[0] for place in places}):
             raise CourseError(
                 f"{self._folder} holds a training that differs in {' and '.join(differing)}: "
                 "move that folder away to begin anew, or undo the change to go on"

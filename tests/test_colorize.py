@@ -214,7 +214,7 @@ def network(tmp_path, colorizer):
     """The network as a file of a run, with its record."""
     path = tmp_path / "models" / "one_color.keras"
     networks.save(colorizer.network, path)
-    record = {"resolution": 64, "settings": {"backbone": "classifier"}, "vivid": {"vividness": 0.25}}
+    record = {"resolution": 64, "settings": {"backbone": "efficientnet_lite0"}, "vivid": {"vividness": 0.25}}
     path.with_suffix(".json").write_text(json.dumps(record))
     return str(path)
 

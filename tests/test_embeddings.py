@@ -6,11 +6,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from PIL import Image
+from skimage import data as photographs_of_skimage
+from skimage import transform
 
-from helpers import embeddings, places
+from helpers import efficientnet, embeddings, places
 from helpers.backend import keras
 from helpers.colorings import grey
-from helpers.embeddings import Backbone, embed, grey_input, load_backbone
+from helpers.embeddings import Backbone, embed, grey_input, load_backbone, name_best
 from helpers.errors import CourseError
 from helpers.lab import normalize, rgb_to_lab
 from helpers.photographs import load
@@ -231,14 +233,25 @@ def test_a_file_that_was_cut_is_computed_again(few, data):
 # The backbones ---------------------------------------------------------------------------------------
 
 
-def test_the_courses_classifier_reads_grey_photographs(few):
-    backbone = load_backbone("classifier")
+def test_the_backbone_that_is_installed_reads_grey_photographs(few):
+    backbone = load_backbone("efficientnet_lite0")
     seen = grey_input(plain(0, 1), backbone)
-    assert seen.shape == (2, backbone.size, backbone.size, 1)
-    np.testing.assert_allclose(seen[:, 0, 0, 0], [-1, 1], atol=2e-3)
+    assert seen.shape == (2, 224, 224, 3)
+    mean, deviation = np.array(efficientnet.MEAN), np.array(efficientnet.DEVIATION)
+    np.testing.assert_allclose(seen[0, 0, 0], -mean / deviation, atol=0.02)
+    np.testing.assert_allclose(seen[1, 0, 0], (1 - mean) / deviation, atol=0.02)
     embedding = embed(few, backbone)
-    assert embedding.shape == (5, backbone.network.output_shape[-1])
-    assert np.ptp(embedding, axis=0).max() > 0.1
+    assert embedding.shape == (5, 1000)
+    assert np.ptp(embedding, axis=0).max() > 1
+
+
+def test_it_names_what_a_grey_photograph_shows():
+    backbone = load_backbone("EfficientNetLite0")
+    cat = transform.resize(photographs_of_skimage.chelsea()[:, 75:375], (224, 224), anti_aliasing=True)
+    L, _ = normalize(rgb_to_lab(np.rint(255 * cat).astype(np.uint8)[None]))
+    scores = backbone.network.predict_on_batch(grey_input(L, backbone))[0]
+    assert name_best(scores)[0] == "Egyptian cat"
+    assert len(name_best(scores, 5)) == 5
 
 
 def test_inception_resnet_v2_embeds_end_to_end(random_weights, few):
@@ -268,7 +281,9 @@ def test_any_network_of_keras_applications_will_do(random_weights, few, name, bu
 
 
 def test_a_backbone_that_does_not_exist_is_named_in_one_line():
-    with pytest.raises(CourseError, match=r"is 'inception_v9'; it must be one of classifier, ") as error:
+    with pytest.raises(
+        CourseError, match=r"is 'inception_v9'; it must be one of EfficientNetLite0, "
+    ) as error:
         load_backbone("inception_v9")
     assert len(str(error.value).splitlines()) == 1
 
@@ -277,7 +292,7 @@ def test_the_backbones_are_all_that_keras_has():
     networks = (
         name for name, found in vars(keras.applications).items() if name[0].isupper() and callable(found)
     )
-    assert sorted(BACKBONES) == sorted(["classifier", *networks])
+    assert sorted(BACKBONES) == sorted(["EfficientNetLite0", *networks])
 
 
 @pytest.mark.parametrize("reason", ["URL fetch failure\non the second line", ""])
@@ -286,7 +301,7 @@ def test_weights_that_cannot_be_had_are_one_line(monkeypatch, reason):
         raise TimeoutError(reason)
 
     monkeypatch.setattr(keras.applications, "InceptionResNetV2", build)
-    with pytest.raises(CourseError, match="ImageNet weights of inception_resnet_v2 could not") as error:
+    with pytest.raises(CourseError, match="ImageNet weights of InceptionResNetV2 could not") as error:
         load_backbone("inception_resnet_v2")
     assert len(str(error.value).splitlines()) == 1
-    assert 'BACKBONE = "classifier"' in str(error.value)
+    assert 'BACKBONE = "efficientnet_lite0"' in str(error.value)

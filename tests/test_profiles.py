@@ -52,9 +52,17 @@ def test_an_override_replaces_a_setting_and_none_leaves_it(seeds):
     tiny = profiles.PROFILES["tiny"]
     lesson = profiles.begin("tiny", 0, epochs=3, photos=None, width=1.0)
     assert (lesson.epochs, lesson.photos, lesson.width) == (3, tiny.photos, 1.0)
-    minutes = profiles.begin("tiny", 0, minutes=30).minutes
-    assert (minutes, type(minutes)) == (30.0, float)  # a whole number is a number
+    width = profiles.begin("tiny", 0, width=1).width
+    assert (width, type(width)) == (1.0, float)  # a whole number is a number
     assert profiles.PROFILES["tiny"] == tiny
+
+
+def test_names_can_be_given_with_commas_or_as_none(seeds):
+    lesson = profiles.begin("tiny", 0, flips="left-right", contrast="none")
+    assert (lesson.flips, lesson.contrast) == (("left-right",), ())
+    lesson = profiles.begin("full", 0, flips=" upside-down, left-right")
+    assert lesson.flips == ("upside-down", "left-right")
+    assert profiles.begin("tiny", 0, flips=("upside-down",)).flips == ("upside-down",)
 
 
 def test_claims_are_relaxed_for_other_settings_only(seeds, relaxed, tmp_path):
@@ -88,11 +96,15 @@ def test_without_a_folder_the_run_is_named_after_its_profile(seeds):
         ({"epochs": True}, r"epochs is True; it must be a whole number"),
         ({"width": -0.5}, r"width is -0.5; it must be a number above 0"),
         ({"photos": 3}, r"photos is 3; it must be text"),
-        ({"flips": "left-right"}, r"flips is 'left-right'; it must be a tuple of names"),
         ({"encoder_learns": 1}, r"encoder_learns is 1; it must be True or False"),
-        ({"minutes": 0}, r"minutes is 0\.0; it must be a number above 0"),
-        ({"minutes": True}, r"minutes is True; it must be a number above 0"),
-        ({"minutes": "long"}, r"minutes is 'long'; it must be a number above 0"),
+        ({"width": 0}, r"width is 0\.0; it must be a number above 0"),
+        ({"width": True}, r"width is True; it must be a number above 0"),
+        ({"width": "long"}, r"width is 'long'; it must be a number above 0"),
+        (
+            {"flips": "left-right, sideways"},
+            r"flips has 'sideways'; there are left-right, upside-down, or none",
+        ),
+        ({"contrast": 1}, r'contrast is 1; it must be names with commas between them, or "none"'),
         ({"seed": -1}, r"SEED is -1; it must be a whole number from 0"),
         ({"seed": 1.5}, r"SEED is 1\.5; it must"),
         ({"seed": "0"}, r"SEED is '0'; it must"),
@@ -100,7 +112,7 @@ def test_without_a_folder_the_run_is_named_after_its_profile(seeds):
         (
             {"epoch": 3},
             r"epoch: not a setting; the settings are .*epochs, "
-            r"first_share, first_size, flips, gan_distance, gan_epochs",
+            r"flips, gan_epochs, gan_filters, goes_on",
         ),
         ({"epoch": None}, r"epoch: not a setting"),
     ],
@@ -128,9 +140,7 @@ def test_every_setting_is_documented(kind):
 
 def test_the_networks_take_the_sizes_of_every_profile():
     for profile in profiles.PROFILES.values():
-        assert profile.size % 8 == profile.first_size % 8 == 0
-        assert profile.first_size <= profile.size
-        assert profile.first_share < 1 or profile.first_size == profile.size
+        assert profile.size % 8 == 0
 
 
 def test_every_lesson_begins_with_a_profile_that_exists():

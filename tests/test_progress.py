@@ -230,8 +230,7 @@ def test_a_dead_kernels_last_words_are_quoted(code, words, folder):  # noqa: F81
 # A training ----------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("minutes", "expected"), [(0.0, "epoch 2 of 3"), (25.0, "epoch 2, 0 of 25 min")])
-def test_a_training_says_its_epoch_and_is_silent_afterwards(minutes, expected, tmp_path, monkeypatch, capsys):
+def test_a_training_says_its_epoch_and_is_silent_afterwards(tmp_path, monkeypatch, capsys):
     np = pytest.importorskip("numpy")
     from helpers.backend import keras
     from helpers.training import Clock
@@ -242,12 +241,11 @@ def test_a_training_says_its_epoch_and_is_silent_afterwards(minutes, expected, t
     network.compile("sgd", "mse")
     look = keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: seen.append(status.read_text()))
     data = np.zeros((4, 1))
-    network.fit(data, data, epochs=3, callbacks=[Clock(minutes), look], verbose=0)
-    assert seen[1] == expected
-    assert len(seen) == 3
+    network.fit(data, data, epochs=3, callbacks=[Clock(), look], verbose=0)
+    assert seen == [f"epoch {number} of 3" for number in (1, 2, 3)]
     assert status.read_text() == ""
     monkeypatch.delenv(STATUS)
-    network.fit(data, data, epochs=1, callbacks=[Clock(minutes)], verbose=0)
+    network.fit(data, data, epochs=1, callbacks=[Clock()], verbose=0)
     assert status.read_text() == ""
     assert capsys.readouterr() == ("", "")
 

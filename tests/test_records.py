@@ -48,8 +48,8 @@ def record(photographs, network, tmp_path_factory):
 
 @pytest.fixture
 def long_run(tmp_path):
-    """A lesson by the clock, as in the full profile, on the embedded photographs."""
-    settings = TINY | {"minutes": 25.0, "size": 16, "first_size": 8, "first_share": 0.5}
+    """A lesson whose trainings are kept, as in the full profile, on the embedded photographs."""
+    settings = TINY | {"goes_on": True, "size": 16}
     return profiles.Lesson(**settings, name="full", seed=3, out=tmp_path)
 
 
@@ -104,80 +104,18 @@ def test_a_fact_may_say_what_else_there_is_but_not_what_is_found_out(photographs
         records.save(long_run, network, photographs, minutes=1, curve=CURVE, seed=1, checksum="")
 
 
-# A long run is taken up again ------------------------------------------------------------------------
+def test_a_long_run_keeps_its_trainings_in_its_folder_and_a_short_one_none(long_run):
+    assert records.going_on(long_run, "baseline") == long_run.out / "going-on" / "baseline"
+    assert records.going_on(dataclasses.replace(long_run, goes_on=False), "baseline") is None
 
 
-def small(weight=0.0):
-    L = keras.Input((None, None, 1))
-    layer = keras.layers.Conv2D(2, 1)
-    network = keras.Model(L, layer(L), name="baseline")
-    layer.bias.assign([weight, weight])
-    return network
-
-
-@pytest.fixture
-def finished(long_run, taken):
-    records.save(long_run, small(0.5), load("sample", 16), minutes=24.9, curve=CURVE)
-    return long_run
-
-
-def resumed(lesson):
-    network, history = small(), keras.callbacks.History()
-    return records.resume(lesson, network, history), network.get_weights()[1], history.history
-
-
-def test_a_finished_network_is_taken_up_again(finished, capsys):
-    done, bias, curve = resumed(finished)
-    assert done
-    np.testing.assert_array_equal(bias, [0.5, 0.5])
-    assert curve == {"loss": [0.12346, 0.1], "val_loss": [0.2, 0.15]}
-    said = capsys.readouterr().out
-    assert said == (
-        "baseline is that of an earlier run: remove baseline.json from the run's folder to train anew\n"
-    )
-
-
-def test_it_is_compared_with_what_these_settings_would_train_now(finished, taken):
-    taken.clear()
-    assert resumed(finished)[0]
-    assert taken == [("baseline", provenance.settings(finished), 3)]
-
-
-def trained_anew(lesson):
-    done, bias, curve = resumed(lesson)
-    return not done and not bias.any() and curve == {}
-
-
-def test_another_fingerprint_trains_anew(finished, monkeypatch):
-    other = {**FINGERPRINT, "fits": [{"loss": 0.25}]}
-    monkeypatch.setattr(provenance, "fingerprint_apart", lambda *_: other)
-    assert trained_anew(finished)
-
-
-def test_another_seed_trains_anew(finished):
-    assert trained_anew(dataclasses.replace(finished, seed=4))
-
-
-def test_other_photographs_train_anew(finished, monkeypatch):
-    """The same number of them, at the same size, of the same name."""
-    other = dataclasses.replace(load("sample", 16), checksum="another")
-    monkeypatch.setattr(records.photographs, "load", lambda source, size: other)
-    assert trained_anew(finished)
-
-
-@pytest.mark.parametrize("kind", ["json", "keras"])
-def test_a_run_that_was_cut_before_it_had_saved_trains_anew(finished, kind):
-    (finished.models / f"baseline.{kind}").unlink()
-    assert trained_anew(finished)
-
-
-def test_a_short_run_is_always_made_anew_and_takes_no_fingerprint(finished, taken, photographs, network):
-    taken.clear()
-    short = dataclasses.replace(finished, minutes=0.0)
-    assert trained_anew(short)
+def test_a_short_run_takes_no_fingerprint(photographs, network, long_run, taken):
+    records.save(long_run, network, photographs, minutes=1, curve=CURVE)
+    assert taken == [("baseline", provenance.settings(long_run), 3)]
+    short = dataclasses.replace(long_run, goes_on=False)
     records.save(short, network, photographs, minutes=1, curve=CURVE)
     assert "fingerprint" not in records.read(short.models / "baseline.json")
-    assert taken == []
+    assert len(taken) == 1
 
 
 # What was scored -------------------------------------------------------------------------------------

@@ -108,9 +108,9 @@ def test_lessons_are_found_by_number_and_name(only, expected, folder):
         (("-p", "EPOCHS", "-5"), ("EPOCHS is -5", "whole number above 0")),
         (("-p", "EPOCHS", "0"), ("EPOCHS is 0", "whole number above 0")),
         (("-p", "EPOCHS", "1.5"), ("EPOCHS is 1.5", "whole number above 0")),
-        (("-p", "MINUTES", "nan"), ("MINUTES is 'nan'", "number above 0")),
-        (("-p", "MINUTES", "1e999"), ("MINUTES is inf", "number above 0")),
-        (("-p", "BACKBONE", "nosuch"), ("BACKBONE is 'nosuch'", "classifier", "InceptionResNetV2")),
+        (("-p", "COLORIZER_EPOCHS", "nan"), ("COLORIZER_EPOCHS is 'nan'", "number above 0")),
+        (("-p", "FLIPS", "sideways"), ("FLIPS has 'sideways'", "left-right, upside-down, or none")),
+        (("-p", "BACKBONE", "nosuch"), ("BACKBONE is 'nosuch'", "EfficientNetLite0", "InceptionResNetV2")),
         (("-p", "BACKBONE", "3"), ("BACKBONE is 3", "text")),
         (("--seed", "4294967296"), ("4294967296", "whole number")),
         (("--only", "4"), ("04_four", "02, 03", "--only 02 03 04")),
@@ -120,8 +120,8 @@ def test_lessons_are_found_by_number_and_name(only, expected, folder):
 )
 def test_a_wrong_request_is_one_line_that_lists_what_is_valid(words, names, folder, capsys):
     write_lesson(folder / "01_one.ipynb")
-    begin = "profiles.begin(PROFILE, SEED, OUT, gan_epochs=EPOCHS, minutes=MINUTES, backbone=BACKBONE)"
-    more = "\nEPOCHS = None  # as many\nMINUTES = None\nBACKBONE = None"
+    begin = "profiles.begin(PROFILE, SEED, OUT, gan_epochs=EPOCHS, width=WIDTH, backbone=BACKBONE)"
+    more = "\nEPOCHS = None  # as many\nWIDTH = None\nBACKBONE = None"
     write_lesson(folder / "02_two.ipynb", begin, parameters=PARAMETERS + more)
     trains(folder / "02_two.ipynb", "one")
     trains(write_lesson(folder / "03_three.ipynb", "pass"), "two", "three")
@@ -181,7 +181,7 @@ def test_networks_that_are_there_need_no_lesson_before(folder, tmp_path):
 
 def test_every_lesson_of_the_course_says_what_its_parameters_set(folder):
     lessons = find_lessons(Path(helpers.__file__).parents[1] / "notebooks")
-    for name, lessons_with_it in {"EPOCHS": "345", "MINUTES": "345", "BACKBONE": "46"}.items():
+    for name, lessons_with_it in {"EPOCHS": "345", "BACKBONE": "46"}.items():
         for path in lessons:
             if str(int(path.stem[:2])) in lessons_with_it:
                 with pytest.raises(CourseError, match=f"{name} is \\(\\); it must be"):

@@ -1,4 +1,4 @@
-"""The callbacks around a call of `fit`: the clock, the learning rate, and photographs that grow."""
+"""What stands around a call of `fit`: the clock, the learning rate, and a training that survives a break."""
 
 import json
 import math
@@ -9,10 +9,10 @@ import pytest
 from helpers import training
 from helpers.backend import keras
 from helpers.batches import Batches
-from helpers.training import Clock, CosineByClock, GoOn, TraceAnew, WarmHoldCool
+from helpers.errors import CourseError
+from helpers.training import Clock, GoOn, TraceAnew, WarmHoldCool
 
 layers = keras.layers
-MINUTES = 100 / 60
 
 
 @pytest.fixture
@@ -41,77 +41,16 @@ def small():
     return network
 
 
-class Watch(keras.callbacks.Callback):
-    """The learning rate, and the size of the clock's share that has passed, at every step."""
-
-    def __init__(self):
-        super().__init__()
-        self.rates = []
-
-    def on_train_batch_end(self, batch, logs=None):
-        self.rates.append(float(self.model.optimizer.learning_rate))
-
-
 def arrays(side, count=40):
     random = np.random.default_rng(0)
     return [random.random((count, side, side, channels), np.float32) for channels in (1, 2)]
 
 
-def train(sizes, minutes, epochs=1000, **options):
-    """Fit once for each size, as the lessons do; return the clock, the history, the rates of each size."""
-    network = small()
-    clock, history = Clock(minutes), keras.callbacks.History()
-    around, rates = [clock, CosineByClock(clock), TraceAnew(), history], []
-    for side, share in sizes.items():
-        clock.until(share)
-        watch = Watch()
-        validation = arrays(side, 6)
-        network.fit(
-            *arrays(side),
-            batch_size=16,
-            validation_data=validation,
-            epochs=epochs,
-            callbacks=[*around, watch],
-            verbose=0,
-            **options,
-        )
-        rates.append(watch.rates)
-    return clock, history.history, rates
-
-
-def test_without_minutes_the_epochs_end_it_and_the_rate_stays():
-    clock, history, rates = train({16: 1.0}, 0.0, epochs=3)
-    assert {name: len(values) for name, values in history.items()} == {"loss": 3, "val_loss": 3}
-    assert rates == [[pytest.approx(0.01)] * 9]  # 40 photographs by 16: 3 steps an epoch
-    assert clock.minutes > 0
-    assert clock.passed == 0
-
-
-@pytest.mark.parametrize("share", [0.25, 0.6])
-def test_each_size_gets_its_share_of_the_minutes(clock_of_steps, share):
-    clock, history, (small_ones, large_ones) = train({8: share, 16: 1.0}, MINUTES)
-    # The clock moves by one at every step and at the end of every epoch.
-    assert 100 <= clock.minutes * 60 <= 104
-    assert len(small_ones) / (len(small_ones) + len(large_ones)) == pytest.approx(share, abs=0.04)
-    assert len(history["loss"]) == len(history["val_loss"]) > 10
-
-
-def test_the_learning_rate_is_a_cosine_of_the_time_that_has_passed(clock_of_steps):
-    _, _, rates = train({8: 0.25, 16: 1.0}, MINUTES)
-    rates = np.concatenate(rates)
-    assert rates[0] == pytest.approx(0.01)
-    assert rates[-1] < 1e-4
-    assert (np.diff(rates) <= 0).all()
-    # A step a second, but for the ends of epochs: what a straight line would be is far from this.
-    at = np.linspace(0, 1, len(rates))
-    cosine = 0.01 * (1 + np.cos(math.pi * at)) / 2
-    assert np.abs(rates - cosine).max() < 4e-4
-    assert np.abs(0.01 * (1 - at) - cosine).max() > 1e-3
-
-
-def test_the_end_of_the_time_ends_an_epoch_in_its_middle(clock_of_steps):
-    _, _, (rates,) = train({16: 1.0}, 5 / 60)
-    assert 3 < len(rates) < 6
+def test_the_clock_counts_every_epoch_with_its_validation(clock_of_steps):
+    clock, validation = Clock(), arrays(16, 6)
+    slow = keras.callbacks.LambdaCallback(on_test_end=lambda logs: setattr(clock_of_steps, "seconds", 600))
+    small().fit(*arrays(16), validation_data=validation, callbacks=[clock, slow], verbose=0)
+    assert 10 <= clock.minutes < 11
 
 
 def test_the_clock_stands_still_between_two_calls_of_fit(clock_of_steps):
@@ -121,18 +60,6 @@ def test_the_clock_stands_still_between_two_calls_of_fit(clock_of_steps):
     clock_of_steps.seconds += 1000
     network.fit(*arrays(16), batch_size=64, callbacks=[clock], verbose=0)
     assert math.isclose(clock.minutes - before, before, abs_tol=1 / 60)
-
-
-def test_early_stopping_takes_the_best_weights_at_each_size(clock_of_steps):
-    """As the lessons have it, one callback for all sizes: at the second it remembers nothing of the first."""
-    network, clock = small(), Clock(MINUTES)
-    stop = keras.callbacks.EarlyStopping(patience=15, restore_best_weights=True)
-    for side, share in {8: 0.25, 16: 1.0}.items():
-        clock.until(share)
-        L, ab = arrays(side, 6)
-        callbacks = [clock, CosineByClock(clock), TraceAnew(), stop]
-        network.fit(*arrays(side), 16, epochs=1000, validation_data=(L, ab), callbacks=callbacks, verbose=0)
-        assert network.evaluate(L, ab, verbose=0) == pytest.approx(stop.best, rel=1e-4)
 
 
 def test_without_tracing_anew_a_second_size_fails_on_tensorflow():
@@ -218,7 +145,7 @@ def test_what_was_done_is_not_done_again(tmp_path):
     _, keep = go_on(tmp_path, 6, [watch])
     assert seen == []
     assert len(keep.curve["loss"]) == 6
-    assert keep.minutes == json.loads((tmp_path / "curve.json").read_text())["minutes"] > 0
+    assert keep.minutes == json.loads((tmp_path / "epochs.json").read_text())[-1]["minutes"] > 0
 
 
 def test_an_optimizer_goes_on_with_its_own_memory(tmp_path):
@@ -230,4 +157,114 @@ def test_an_optimizer_goes_on_with_its_own_memory(tmp_path):
     moments = [keras.ops.convert_to_numpy(each) for each in again.optimizer.variables]
     expected = [keras.ops.convert_to_numpy(each) for each in whole.optimizer.variables]
     for one, other in zip(moments, expected, strict=True):
+        np.testing.assert_allclose(one, other, atol=1e-6)
+
+
+class Pair(keras.Model):
+    """Two networks under one `fit`, as lesson 5 has them, with dropout and with averages of their own."""
+
+    def __init__(self):
+        super().__init__()
+        L, maps = keras.Input((None, None, 1)), keras.Input((None, None, 4))
+        self.first = keras.Sequential([L, layers.Conv2D(4, 3, padding="same"), layers.Dropout(0.5)])
+        self.second = keras.Sequential([maps, layers.BatchNormalization(), layers.Conv2D(2, 1)])
+
+    def call(self, L, training=False):
+        return self.second(self.first(L, training=training), training=training)
+
+    def compute_loss(self, x, y, y_pred, sample_weight=None, training=True):
+        self.second(self.first(x, training=training), training=training)  # as a judge is asked again
+        return keras.ops.mean((y - y_pred) ** 2)
+
+
+def go_on_as_a_pair(folder, epochs):
+    keras.utils.set_random_seed(0)
+    batches, pair = Batches(photographs_of_noise(), 4, seed=1, contrast=()), Pair()
+    pair.compile(keras.optimizers.Adam(0.01))
+    pair.build(batches[0][0].shape)
+    keep = GoOn(folder, batches)
+    pair.fit(batches, epochs=epochs, shuffle=False, callbacks=[keep], verbose=0)
+    return pair, keep
+
+
+def test_two_networks_with_dropout_go_on_as_if_there_had_been_no_break(tmp_path):
+    whole, _ = go_on_as_a_pair(tmp_path / "whole", 5)
+    go_on_as_a_pair(tmp_path / "broken", 2)
+    again, keep = go_on_as_a_pair(tmp_path / "broken", 5)
+    assert len(keep.curve["loss"]) == 5
+    for one, other in zip(whole.get_weights(), again.get_weights(), strict=True):
+        np.testing.assert_allclose(one, other, atol=1e-6)
+
+
+def test_asking_what_a_training_is_changes_nothing_of_it(tmp_path):
+    kept, _ = go_on_as_a_pair(tmp_path, 3)
+    plain, _ = go_on_as_a_pair(None, 3)
+    for one, other in zip(kept.get_weights(), plain.get_weights(), strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_without_a_folder_nothing_is_kept(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    _, keep = go_on_as_a_pair(None, 2)
+    assert len(keep.curve["loss"]) == 2
+    assert keep.minutes > 0
+    assert list(tmp_path.iterdir()) == []
+
+
+CHANGES = {
+    "network": {"filters": 8},
+    "optimizer": {"rate": 0.02},
+    "loss": {"loss": "mae"},
+    "photographs": {"key": "others"},
+}
+
+
+def fit_small(folder, filters=4, rate=0.01, loss="mse", key="these"):
+    keras.utils.set_random_seed(0)
+    batches = Batches(photographs_of_noise(), 4, seed=1, contrast=())
+    batches.key = key
+    L = keras.Input((None, None, 1))
+    network = keras.Model(L, layers.Conv2D(2, 1)(layers.Conv2D(filters, 3, padding="same")(L)))
+    network.compile(keras.optimizers.Adam(rate), loss)
+    network.fit(batches, epochs=1, shuffle=False, callbacks=[GoOn(folder, batches)], verbose=0)
+
+
+@pytest.mark.parametrize("what", CHANGES)
+def test_a_training_of_another_kind_is_not_gone_on_with(what, tmp_path):
+    folder = tmp_path / "kept"
+    fit_small(folder)
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    with pytest.raises(
+        CourseError, match=rf"holds a training that differs in .*\b{what}\b.*: move that folder"
+    ):
+        fit_small(folder, **CHANGES[what])
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+    fit_small(folder)  # the one that it was
+
+
+@pytest.mark.parametrize("lost", [1, 2])
+def test_a_kill_between_two_files_is_told_by_the_steps(lost, tmp_path):
+    """Before the weights were written, or before the number of the epoch was."""
+    whole, _ = go_on_as_a_pair(tmp_path / "whole", 4)
+    folder = tmp_path / "killed"
+    go_on_as_a_pair(folder, 2)
+    names = ("latest.weights.h5", "training_metadata.json")[2 - lost :]
+    before = {name: (folder / name).read_bytes() for name in names}
+    go_on_as_a_pair(folder, 3)
+    for name, content in before.items():
+        (folder / name).write_bytes(content)
+    again, keep = go_on_as_a_pair(folder, 4)
+    assert len(keep.curve["loss"]) == 4
+    for one, other in zip(whole.get_weights(), again.get_weights(), strict=True):
+        np.testing.assert_allclose(one, other, atol=1e-6)
+
+
+def test_a_state_that_was_cut_while_it_was_written_falls_back_on_the_one_before(tmp_path):
+    whole, _ = go_on_as_a_pair(tmp_path / "whole", 4)
+    go_on_as_a_pair(tmp_path / "cut", 3)
+    weights = tmp_path / "cut" / "latest.weights.h5"
+    weights.write_bytes(weights.read_bytes()[:1000])
+    again, keep = go_on_as_a_pair(tmp_path / "cut", 4)
+    assert len(keep.curve["loss"]) == 4
+    for one, other in zip(whole.get_weights(), again.get_weights(), strict=True):
         np.testing.assert_allclose(one, other, atol=1e-6)
