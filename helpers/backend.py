@@ -12,9 +12,8 @@ import os
 import platform
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from functools import partial, wraps
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 
 import psutil
 
@@ -99,13 +98,27 @@ def set_seed(seed: int) -> None:
     Two runs with one seed agree to the last bit on one machine. Another
     machine sums in another order, so its digits drift apart as training goes on.
     """
-    # Keras seeds TensorFlow too where it is installed, whatever the backend: this may be its first import.
-    with quiet_descriptor():
+    # Keras seeds TensorFlow too where it is installed, whatever the backend, and loads it for that: half a
+    # GB for nothing. It asks only once whether it is there.
+    with nullcontext() if keras.backend.backend() == "tensorflow" else _hidden("tensorflow"):
         keras.utils.set_random_seed(seed)
     if keras.backend.backend() == "tensorflow":
         import tensorflow
 
         tensorflow.config.experimental.enable_op_determinism()
+
+
+@contextmanager
+def _hidden(module: str) -> Iterator[None]:
+    """Let a module seem not to be installed, unless it is loaded already."""
+    if module in sys.modules:
+        yield
+        return
+    sys.modules[module] = None  # as Python notes what is not to be imported
+    try:
+        yield
+    finally:
+        del sys.modules[module]
 
 
 def accelerators() -> list[str]:
@@ -137,54 +150,3 @@ def device() -> str:
     # Where the system can bind a process to some of its cores, only these count.
     cores = len(process.cpu_affinity()) if hasattr(process, "cpu_affinity") else psutil.cpu_count()
     return f"{cores} CPU core{'s' if cores > 1 else ''} ({platform.machine()})"
-
-
-def with_quick_gradient(conv_transpose: Callable) -> Callable:
-    """Give JAX's transposed convolution another way to its gradient, which is the same.
-
-    Convolving transposed is what a strided convolution does to gradients. JAX forgets that, and
-    asks for the kernel's gradient as for that of a convolution over an image enlarged with zeros:
-    on a processor XLA takes 19 times as long for it as for the strided convolution's.
-
-    Parameters
-    ----------
-    conv_transpose : callable
-        `jax.lax.conv_transpose`.
-
-    Returns
-    -------
-    callable
-        The same function of the same arguments, for reverse-mode differentiation.
-    """
-    import jax
-
-    @partial(jax.custom_vjp, nondiff_argnums=(0,))
-    def convolve(transposed, x, kernel):
-        return transposed(x, kernel)
-
-    def forward(transposed, x, kernel):
-        return transposed(x, kernel), (x, kernel)
-
-    def backward(transposed, kept, gradient):
-        x, kernel = kept
-
-        def to_x(kernel):
-            return jax.vjp(lambda x: transposed(x, kernel), x)[1](gradient)[0]
-
-        # <gradient, transposed(x, kernel)> is <to_x(kernel), x>: the same slope along the kernel.
-        of_x, to_kernel = jax.vjp(to_x, kernel)
-        return of_x, to_kernel(x)[0]
-
-    convolve.defvjp(forward, backward)
-
-    @wraps(conv_transpose)
-    def quick(lhs, rhs, *arguments, **options):
-        return convolve(lambda x, kernel: conv_transpose(x, kernel, *arguments, **options), lhs, rhs)
-
-    return quick
-
-
-if keras.backend.backend() == "jax" and not accelerators():
-    import jax
-
-    jax.lax.conv_transpose = with_quick_gradient(jax.lax.conv_transpose)

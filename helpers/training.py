@@ -192,7 +192,7 @@ class GoOn(Clock):
             kept |= {"minutes": self.minutes, "steps": self._steps(), "random": self._random_states()}
         self._epochs.append(kept)
         if self._folder:
-            # Before the weights: whoever is killed between the two has a line too many here, which is dropped.
+            # Before the weights: who is killed between the two has a line too many, and drops it.
             files.write_text(self._folder / "epochs.json", json.dumps(self._epochs))
             self._backup.on_epoch_end(epoch)
 
