@@ -21,6 +21,7 @@ from IPython import get_ipython
 from IPython.display import Image, Markdown, display
 from matplotlib import pyplot
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from helpers.errors import CourseError
 from helpers.metrics import shared
@@ -206,7 +207,7 @@ def curves(histories: Mapping[str, Mapping[str, Sequence[float]]], ylabel: str =
         The figure, ready for `show`.
     """
     figure, axes = pyplot.subplots(
-        1, len(histories), figsize=(3.2 * len(histories) + 0.6, 2.4), squeeze=False, layout="constrained"
+        1, len(histories), figsize=(4.2 * len(histories) + 0.6, 2.9), squeeze=False, layout="constrained"
     )
     for axis, (title, history) in zip(axes[0], histories.items(), strict=True):
         for name, values in history.items():
@@ -214,6 +215,7 @@ def curves(histories: Mapping[str, Mapping[str, Sequence[float]]], ylabel: str =
             style = "--" if name.startswith("val_") else "-"
             axis.plot(range(1, len(values) + 1), values, style, label=label)
         axis.set(title=title.replace("_", " "), xlabel="epoch")
+        axis.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
         if len(history) > 1:
             axis.legend(frameon=False)
     axes[0][0].set_ylabel(ylabel)

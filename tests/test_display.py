@@ -200,6 +200,7 @@ def test_curves_count_epochs_from_one_and_name_what_they_show():
     assert [list(each.get_xdata()) for each in first.lines] == [[1, 2, 3]] * 2
     assert [text.get_text() for text in first.get_legend().get_texts()] == ["loss", "validation loss"]
     assert second.get_legend() is None
+    assert all(tick == int(tick) for axis in (first, second) for tick in axis.get_xticks())
     assert (first.get_title(), second.get_title(), first.get_ylabel()) == ("A", "B", "error")
     pyplot.close(figure)
 
