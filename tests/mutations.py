@@ -264,6 +264,20 @@ MUTATIONS = (
         "size",
         ("tests/test_display.py",),
     ),
+    Mutation(
+        "what skips blocks is drawn along their row",
+        "helpers/drawings.py",
+        "return source.row == block.row and block.before is not source",
+        "return False",
+        ("tests/test_drawings.py",),
+    ),
+    Mutation(
+        "a receptive field forgets where a stride of 2 begins",
+        "notebooks/03_baseline_cnn.ipynb",
+        "padded = (kernel_size - stride) // 2",
+        "padded = 1",
+        ("tests/test_lesson_code.py",),
+    ),
     # The colorizer, and what it is made of
     Mutation(
         "arrays of weights lie as if none had been transposed",
