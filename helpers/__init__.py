@@ -12,8 +12,8 @@ rooms above it:
 - ``augment``, ``batches``: what the networks are trained on.
 - ``losses``, ``colorings``, ``metrics``: structural similarity to train with; pictures from colors, and
   answers that need no network; scores to judge by.
-- ``display``, ``profiles``, ``pairs``: what a lesson shows; the settings that it begins with; the
-  photographs as networks see them and as they are shown.
+- ``display``, ``drawings``, ``profiles``, ``pairs``: what a lesson shows; networks as blocks; the
+  settings that it begins with; the photographs as networks see them and as they are shown.
 - ``ab_bins``, ``networks``: colors as classes; trained networks.
 - ``efficientnet``, ``embeddings``: pretrained networks, and what they see.
 - ``training``: the callbacks of a training, by the clock or by the step.

@@ -244,11 +244,39 @@ MUTATIONS = (
         ("tests/test_pages.py",),
     ),
     Mutation(
+        "a page shows a picture at all its pixels",
+        "helpers/display.py",
+        "round(picture.width / DENSITY[kind])",
+        "picture.width",
+        ("tests/test_display.py",),
+    ),
+    Mutation(
+        "numbers and words of a column stand on two sides",
+        "helpers/display.py",
+        "_cell(text, sides[column]) for",
+        "_cell(text, _side([text])) for",
+        ("tests/test_display.py",),
+    ),
+    Mutation(
         "a picture keeps no alternative text",
         "helpers/display.py",
-        'metadata={f"image/{kind}": {"alt": plain}}',
-        "metadata={}",
+        '{"alt": plain, **size}',
+        "size",
         ("tests/test_display.py",),
+    ),
+    Mutation(
+        "what skips blocks is drawn along their row",
+        "helpers/drawings.py",
+        "return source.row == block.row and block.before is not source",
+        "return False",
+        ("tests/test_drawings.py",),
+    ),
+    Mutation(
+        "a receptive field forgets where a stride of 2 begins",
+        "notebooks/03_baseline_cnn.ipynb",
+        "padded = (kernel_size - stride) // 2",
+        "padded = 1",
+        ("tests/test_lesson_code.py",),
     ),
     # The colorizer, and what it is made of
     Mutation(

@@ -118,6 +118,50 @@ def test_the_baseline_repeats_itself_at_inference_only(lesson_3):
     assert np.abs(first - second).max() > 0
 
 
+@pytest.mark.parametrize("depth", [1, 2, 5, 8])
+def test_a_receptive_field_holds_the_pixels_that_change_the_number_and_no_other(lesson_3, depth):
+    network = lesson_3["build_baseline"]()
+    encoder = [layer for layer in network.layers if isinstance(layer, keras.layers.Conv2D)][:8]
+    code = lesson_code("03_baseline_cnn", "receptive_field", encoder=encoder)
+    for layer in encoder:  # all above 0, so that nothing cancels out
+        layer.set_weights([np.full_like(weights, 0.01) for weights in layer.get_weights()])
+
+    def number(lines):
+        x = np.zeros((len(lines), 64, 64, 1), "float64")
+        x[np.arange(len(lines)), lines] = 1
+        for layer in encoder[:depth]:
+            x = layer(x)
+        x = ops.convert_to_numpy(x)
+        place = x.shape[1] // 2
+        return x[:, place, place, 0], place
+
+    seen, place = number(np.arange(64))
+    first, last = code["receptive_field"](depth, place)
+    found = np.flatnonzero(seen > seen.min() * (1 + 1e-6)) if seen.min() < seen.max() else np.arange(64)
+    assert (found[0], found[-1]) == (max(first, 0), min(last, 63))
+
+
+def test_the_best_guess_is_the_mean_for_one_loss_and_the_median_for_the_other():
+    code = lesson_code("03_baseline_cnn", "losses_of grid")
+    values = np.array([-20.0, -2, 0, 1, 3, 5, 41])
+    lowest = {name: code["grid"][loss.argmin()] for name, loss in code["losses_of"](values).items()}
+    assert lowest == {"MSE": values.mean(), "MAE": np.median(values)}
+
+
+def test_a_network_that_follows_the_picture_and_one_that_follows_the_place_are_told_apart():
+    code = lesson_code("03_baseline_cnn", "upper_minus_lower sky")
+    L = keras.Input((None, None, 1))
+    by_picture = keras.Model(L, keras.layers.Concatenate()([L, L]))
+    ramp = np.linspace(-1, 1, 16, dtype="float32")[None, :, None, None]
+    by_place = keras.Model(L, keras.layers.Concatenate()([L * 0 + ramp, L * 0 + ramp]))
+    photograph = np.broadcast_to(ramp, (1, 16, 16, 1))
+    picture, place = (code["sky"](network, photograph) for network in (by_picture, by_place))
+    difference = f"{128 * (ramp[0, :4].mean() - ramp[0, -4:].mean()):+.1f}"
+    assert (picture["upright"], place["upright"]) == (difference, difference)
+    assert (picture["follows the picture"], place["follows the place"]) == (difference, difference)
+    assert float(picture["follows the place"]) == float(place["follows the picture"]) == 0
+
+
 # Lesson 4: local and global, fusion ------------------------------------------------------------------
 
 
