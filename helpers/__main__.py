@@ -1,4 +1,4 @@
-"""The command line: `python -m helpers run`, `colorize`, `fetch`, `sources`, `refresh`, `keep`."""
+"""The command line: `python -m helpers run`, `colorize`, `doctor`, `fetch`, `sources`, `refresh`, `keep`."""
 
 import argparse
 import codecs
@@ -141,6 +141,10 @@ def _parser() -> argparse.ArgumentParser:
     )
     color.add_argument("--force", action="store_true", help="replace results that are there already")
 
+    doctor = commands.add_parser("doctor", help="see whether this machine is ready for the course")
+    doctor.set_defaults(command=_doctor)
+    doctor.add_argument("--quick", action="store_true", help="leave out the training of some seconds")
+
     keep = commands.add_parser(
         "keep", help="make the networks of a run the recorded ones, and write the README's table anew"
     )
@@ -150,6 +154,12 @@ def _parser() -> argparse.ArgumentParser:
     sources = commands.add_parser("sources", help="list the sets of photographs that the course knows")
     sources.set_defaults(command=_sources)
     return parser
+
+
+def _doctor(options: argparse.Namespace) -> int:
+    from helpers import doctor
+
+    return 1 if doctor.report(lambda line: print(line, flush=True), options.quick) else 0
 
 
 def minutes(text: str) -> float:

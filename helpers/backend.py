@@ -13,7 +13,7 @@ import platform
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from functools import partial, wraps
 
 import psutil
@@ -99,13 +99,27 @@ def set_seed(seed: int) -> None:
     Two runs with one seed agree to the last bit on one machine. Another
     machine sums in another order, so its digits drift apart as training goes on.
     """
-    # Keras seeds TensorFlow too where it is installed, whatever the backend: this may be its first import.
-    with quiet_descriptor():
+    # Keras seeds TensorFlow too where it is installed, whatever the backend, and loads it for that: half a
+    # GB for nothing. It asks only once whether it is there.
+    with nullcontext() if keras.backend.backend() == "tensorflow" else _hidden("tensorflow"):
         keras.utils.set_random_seed(seed)
     if keras.backend.backend() == "tensorflow":
         import tensorflow
 
         tensorflow.config.experimental.enable_op_determinism()
+
+
+@contextmanager
+def _hidden(module: str) -> Iterator[None]:
+    """Let a module seem not to be installed, unless it is loaded already."""
+    if module in sys.modules:
+        yield
+        return
+    sys.modules[module] = None  # as Python notes what is not to be imported
+    try:
+        yield
+    finally:
+        del sys.modules[module]
 
 
 def accelerators() -> list[str]:

@@ -160,6 +160,29 @@ def test_the_quick_gradient_on_jax_is_the_one_that_jax_has():
     assert lines == ["same"] * 5
 
 
+SEEDS = """
+import sys
+from helpers.backend import keras, set_seed
+drawn = []
+for seed in (1, 2, 1):
+    set_seed(seed)
+    drawn.append(keras.ops.convert_to_numpy(keras.random.normal((3,))).tolist())
+keras.utils.set_random_seed(2)
+drawn.append(keras.ops.convert_to_numpy(keras.random.normal((3,))).tolist())
+print(drawn[0] == drawn[2] != drawn[1] == drawn[3], "tensorflow" in sys.modules)
+import tensorflow
+print(tensorflow.constant(1).numpy())
+"""
+
+
+@pytest.mark.parametrize("backend", ["jax", "torch"])
+def test_a_seed_on_another_backend_does_not_load_tensorflow(backend):
+    if importlib.util.find_spec(backend) is None:
+        pytest.skip(f"{backend} is not installed")
+    lines = python(SEEDS, KERAS_BACKEND=backend).stdout.splitlines()
+    assert lines == ["True False", "1"]  # who wants it still gets it
+
+
 def test_one_seed_gives_the_same_weights_to_the_last_bit():
     first, again, other = python(TRAIN).stdout.split()
     assert first == again
