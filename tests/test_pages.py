@@ -49,7 +49,7 @@ def run_folder(clean_lesson, tmp_path_factory):
     for number, question in ((1, "what goes up?"), (2, "what goes up & down?")):
         notebook = nbformat.read(clean_lesson, as_version=4)
         links = "[back](01_up.ipynb), [far](06_no.ipynb), [word](GLOSSARY.md#word)"
-        notebook.cells[0].source = f"# {number}. A line: {question}\\n\\n{links}"
+        notebook.cells[0].source = f"# {number}. A line: {question}\n\n{links}"
         notebook.metadata.papermill = {"parameters": {"PROFILE": "tiny", "SEED": number}, "duration": 90}
         given = nbformat.v4.new_code_cell(
             f'# Parameters\nPROFILE = "tiny"\nSEED = {number}',
