@@ -33,7 +33,7 @@ _UNSEEN = {"Cc", "Cs", "Zl", "Zp", "LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RL
 _LONGEST_CREDIT = 500
 # Pixels that are stored for one that a page shows. Lines get all that a fine screen has; photographs about
 # what a photograph of 224 pixels has where five stand in a row.
-DENSITY = {"png": 2, "jpeg": 1.25}
+DENSITY = {"png": 2, "jpeg": 1.1}
 # What the claims were made for, if they may fail now.
 _relaxed: list[str] = []
 
@@ -386,7 +386,7 @@ def _encode(figure: Figure) -> tuple[bytes, str, dict[str, int]]:
     """
     kind = "jpeg" if any(axis.images for axis in figure.axes) else "png"
     # Color at half the resolution: lesson 2 shows why nobody sees it.
-    options = {"jpeg": {"quality": 78, "subsampling": "4:2:0"}, "png": {"compress_level": 1}}[kind]
+    options = {"jpeg": {"quality": 74, "subsampling": "4:2:0"}, "png": {"compress_level": 1}}[kind]
     dpi = matplotlib.rcParams["savefig.dpi"] * DENSITY[kind]
     figure.savefig(drawn := io.BytesIO(), format=kind, dpi=dpi, pil_kwargs=options)
     pyplot.close(figure)
