@@ -386,7 +386,7 @@ def _encode(figure: Figure) -> tuple[bytes, str, dict[str, int]]:
     """
     kind = "jpeg" if any(axis.images for axis in figure.axes) else "png"
     # Color at half the resolution: lesson 2 shows why nobody sees it.
-    options = {"jpeg": {"quality": 74, "subsampling": "4:2:0"}, "png": {"compress_level": 1}}[kind]
+    options = {"jpeg": {"quality": 70, "subsampling": "4:2:0"}, "png": {"compress_level": 1}}[kind]
     dpi = matplotlib.rcParams["savefig.dpi"] * DENSITY[kind]
     figure.savefig(drawn := io.BytesIO(), format=kind, dpi=dpi, pil_kwargs=options)
     pyplot.close(figure)
