@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 import ipywidgets
 import matplotlib
 import numpy as np
+import PIL.Image
 from IPython import get_ipython
 from IPython.display import Image, Markdown, display
 from matplotlib import pyplot
@@ -30,8 +31,9 @@ from helpers.photographs import Photographs
 # the direction of what is written.
 _UNSEEN = {"Cc", "Cs", "Zl", "Zp", "LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI"}
 _LONGEST_CREDIT = 500
-# How many times as large as a JPEG a PNG may be: lines and letters suffer in a JPEG.
-WORTH_PNG = 1.3
+# Pixels that are stored for one that a page shows. Lines get all that a fine screen has; photographs about
+# what a photograph of 224 pixels has where five stand in a row.
+DENSITY = {"png": 2, "jpeg": 1.1}
 # What the claims were made for, if they may fail now.
 _relaxed: list[str] = []
 
@@ -81,10 +83,10 @@ def show(figure: Figure, alt: str, credits: Sequence[str] = ()) -> None:
     """
     if not alt.strip():
         raise CourseError("a picture needs a caption that says what it shows")
-    data, kind = _encode(figure)
+    data, kind, size = _encode(figure)
     # The page gives it to who does not see the picture, without the signs of Markdown.
     plain = re.sub(r"\\(.)|[*_`]", r"\1", alt)
-    display(Image(data, format=kind), metadata={f"image/{kind}": {"alt": plain}})
+    display(Image(data, format=kind), metadata={f"image/{kind}": {"alt": plain, **size}})
     display(Markdown(f"**Figure.** {alt}"))
     if credits:
         items = "".join(f"<li>{_linked(_one_line(credit))}</li>" for credit in credits)
@@ -161,7 +163,7 @@ def photograph_grid(
     labels : sequence of str, optional
         A label before each row.
     height : float
-        Height of one photograph in inches.
+        Height of one photograph in inches; five of 2 inches fill a page.
 
     Returns
     -------
@@ -182,7 +184,8 @@ def photograph_grid(
             axis.spines[:].set_visible(False)
             if j < len(rows[i]):
                 # Matplotlib scales colors by their values unless it is told otherwise.
-                axis.imshow(rows[i][j], cmap="gray", vmin=0, vmax=1)
+                # A small one is shown by its pixels; nearly its own size, it is resampled smoothly.
+                axis.imshow(rows[i][j], cmap="gray", vmin=0, vmax=1, interpolation="auto")
             if i == 0 and j < len(columns):
                 axis.set_title(columns[j])
             if j == 0 and i < len(labels):
@@ -252,10 +255,13 @@ def table(rows: Mapping[str, Mapping[str, str]], caption: str) -> None:
     if any(list(cells) != columns for cells in rows.values()):
         raise CourseError("all rows of a table need the same columns")
     # The corner heads nothing, so it is no header.
-    head = "<td></td>" + "".join(f'<th scope="col">{_escaped(column)}</th>' for column in columns)
+    sides = {column: _side(cells[column] for cells in rows.values()) for column in columns}
+    head = "<td></td>" + "".join(
+        f'<th scope="col" style="text-align:{side}">{_escaped(column)}</th>' for column, side in sides.items()
+    )
     body = "".join(
         f'<tr><th scope="row" style="text-align:left">{_escaped(name)}</th>'
-        + "".join(_cell(text) for text in cells.values())
+        + "".join(_cell(text, sides[column]) for column, text in cells.items())
         + "</tr>"
         for name, cells in rows.items()
     )
@@ -371,20 +377,26 @@ def headline(text: str) -> None:
     _display("The lesson's headline", f"<b>Headline:</b> {_escaped(text)}", headline=text)
 
 
-def _encode(figure: Figure) -> tuple[bytes, str]:
+def _encode(figure: Figure) -> tuple[bytes, str, dict[str, int]]:
     """Draw a figure as PNG or JPEG, and close it, so that it is not shown twice.
 
     Photographs are several times smaller as JPEG. Lines and letters are not, and
     are sharper as PNG. A page on the web shows a notebook only while it is small.
+    The last that is returned is the width at which a page is to show it, in pixels.
     """
-    encoded = {}
-    for kind, options in {"png": {}, "jpeg": {"quality": 84, "subsampling": 0}}.items():
-        buffer = io.BytesIO()
-        figure.savefig(buffer, format=kind, pil_kwargs=options)
-        encoded[kind] = buffer.getvalue()
+    kind = "jpeg" if any(axis.images for axis in figure.axes) else "png"
+    # Color at half the resolution: lesson 2 shows why nobody sees it.
+    options = {"jpeg": {"quality": 70, "subsampling": "4:2:0"}, "png": {"compress_level": 1}}[kind]
+    dpi = matplotlib.rcParams["savefig.dpi"] * DENSITY[kind]
+    figure.savefig(drawn := io.BytesIO(), format=kind, dpi=dpi, pil_kwargs=options)
     pyplot.close(figure)
-    kind = "png" if len(encoded["png"]) < WORTH_PNG * len(encoded["jpeg"]) else "jpeg"
-    return encoded[kind], kind
+    with PIL.Image.open(drawn) as picture:
+        width = round(picture.width / DENSITY[kind])
+        if kind == "png":
+            # Few colors are enough for lines, and take a third of the room.
+            lines = picture.convert("RGB").quantize(256, dither=PIL.Image.Dither.NONE)
+            lines.save(drawn := io.BytesIO(), "png", optimize=True)
+    return drawn.getvalue(), kind, {"width": width}
 
 
 def _one_line(text: str) -> str:
@@ -410,13 +422,17 @@ def _escaped(text: str) -> str:
     return re.sub(r"[$\\]", r"<span>\g<0></span>", html.escape(text))
 
 
-def _cell(text: str) -> str:
-    """Write a table's cell: words to the left, numbers to the right with what stands under them small."""
+def _side(cells: Iterable[str]) -> str:
+    """Tell to which side a column's cells go: numbers to the right, and all if one is words to the left."""
+    return "right" if all(re.match(r"[-+−–.<>≈×]?\s*\d|$", text) for text in cells) else "left"
+
+
+def _cell(text: str, side: str) -> str:
+    """Write a table's cell, with what stands under its first line small."""
     first, _, second = (_escaped(line) for line in text.partition("\n"))
     if not second:
-        side = "left" if first[:1].isalpha() else "right"
         return f'<td style="text-align:{side}">{first}</td>'
-    return f'<td style="white-space:nowrap">{first}<br><small>{second}</small></td>'
+    return f'<td style="text-align:{side};white-space:nowrap">{first}<br><small>{second}</small></td>'
 
 
 def _display(plain: str, rich: str, **course: object) -> None:

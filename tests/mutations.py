@@ -244,10 +244,24 @@ MUTATIONS = (
         ("tests/test_pages.py",),
     ),
     Mutation(
+        "a page shows a picture at all its pixels",
+        "helpers/display.py",
+        "round(picture.width / DENSITY[kind])",
+        "picture.width",
+        ("tests/test_display.py",),
+    ),
+    Mutation(
+        "numbers and words of a column stand on two sides",
+        "helpers/display.py",
+        "_cell(text, sides[column]) for",
+        "_cell(text, _side([text])) for",
+        ("tests/test_display.py",),
+    ),
+    Mutation(
         "a picture keeps no alternative text",
         "helpers/display.py",
-        'metadata={f"image/{kind}": {"alt": plain}}',
-        "metadata={}",
+        '{"alt": plain, **size}',
+        "size",
         ("tests/test_display.py",),
     ),
     # The colorizer, and what it is made of

@@ -124,6 +124,20 @@ def test_a_table_has_its_shape_in_the_text_and_its_values_in_the_page(outputs):
         assert text in bundle["text/html"]
 
 
+def test_the_cells_of_a_column_stand_on_one_side(outputs):
+    """Numbers to the right, and all to the left if one holds words; the header with them."""
+    numbers = {"n": "9,294", "Δ": "−1.5", "mean": "24.1\n23.9 to 24.3", "none": ""}
+    words = {"n": "12", "Δ": "×2", "mean": "8.0\n7 to 9", "none": "", "size": "99 MB"}
+    display.table({"a": numbers | {"size": "comes with the course"}, "b": words}, "Sizes.")
+    shown = outputs[0][0]["text/html"]
+    cells = re.findall(r'<(?:td|th scope="col") style="text-align:(\w+)[^>]*>([^<]*)', shown)
+    sides = {text: side for side, text in cells}
+    assert [sides[text] for text in ("n", "9,294", "12", "Δ", "−1.5", "×2", "mean", "24.1", "8.0")] == [
+        "right"
+    ] * 9
+    assert [sides[text] for text in ("size", "comes with the course", "99 MB")] == ["left"] * 3
+
+
 @pytest.mark.parametrize("rows", [{}, {"a": {"x": "1"}, "b": {"y": "1"}}, {"a": {"x": "1"}, "b": {}}])
 def test_a_ragged_table_is_refused(outputs, rows):
     with pytest.raises(CourseError, match=r"at least one row|same columns"):
@@ -156,7 +170,13 @@ def test_a_picture_comes_over_its_caption_and_is_shown_once(outputs):
     (picture, metadata), (caption, _) = outputs
     assert "image/png" in picture
     assert "A line that goes up: *L\\**." in caption["text/markdown"]
-    assert metadata == {"image/png": {"alt": "A line that goes up: L*."}}
+    shown = metadata["image/png"]
+    assert shown["alt"] == "A line that goes up: L*."
+    # Two pixels are stored for each that the page shows.
+    assert Image.open(io.BytesIO(b64decode(picture["image/png"]))).width == pytest.approx(
+        2 * shown["width"], abs=1
+    )
+    assert shown["width"] == pytest.approx(2 * 90, abs=20)
     # nbval compares this text; an address of an object in it would differ in every run.
     assert picture["text/plain"] == "<IPython.core.display.Image object>"
     assert not pyplot.fignum_exists(figure.number)
@@ -176,6 +196,27 @@ def test_photographs_are_stored_as_jpeg_and_lines_as_png(outputs):
     display.show(line(), "A line.")
     assert "image/jpeg" in outputs[0][0]
     assert "image/png" in outputs[2][0]
+
+
+def test_a_picture_looks_as_it_was_drawn(outputs):
+    """Neither fewer colors for lines nor a JPEG's may be seen."""
+    for figure in (line(), display.photograph_grid([[data.chelsea()]], ["cat"], height=2)):
+        kind = "jpeg" if figure.axes[0].images else "png"
+        figure.savefig(drawn := io.BytesIO(), format="png", dpi=90 * display.DENSITY[kind])
+        display.show(figure, "A picture.")
+        stored = Image.open(io.BytesIO(b64decode(outputs[-2][0][f"image/{kind}"]))).convert("RGB")
+        wanted = np.asarray(Image.open(drawn).convert("RGB"), float)
+        assert np.abs(np.asarray(stored, float) - wanted).mean() < (1 if kind == "png" else 4)
+
+
+def test_a_photograph_that_is_made_smaller_loses_no_line():
+    """Every second column black: its nearest pixels would be stripes of another width."""
+    photograph = np.repeat(np.tile(np.uint8([0, 255]), 112)[None, :, None], 224, axis=0).repeat(3, axis=-1)
+    figure = display.photograph_grid([[photograph]], height=0.8)
+    figure.savefig(drawn := io.BytesIO(), format="png", dpi=90)
+    pyplot.close(figure)
+    pixels = np.asarray(Image.open(drawn).convert("L"), float)
+    assert pixels[20:-20, 20:-20].std() < 20
 
 
 def test_the_grid_has_a_place_for_each_photograph_and_leaves_the_others_empty():
@@ -250,7 +291,7 @@ def test_a_table_names_its_rows_and_columns_to_who_hears_it(outputs):
     display.table({"baseline": {"PSNR": "24.1"}}, "Scores.")
     shown = outputs[0][0]["text/html"]
     assert "<th>" not in shown
-    assert '<th scope="col">PSNR</th>' in shown
+    assert re.search(r'<th scope="col"[^>]*>PSNR</th>', shown)
     assert re.search(r'<th scope="row"[^>]*>baseline</th>', shown)
 
 
@@ -374,7 +415,7 @@ import numpy
 from helpers import display
 
 figure = display.photograph_grid([[numpy.arange(12).reshape(3, 4) / 11]], ["a title"])
-data, kind = display._encode(figure)
+data, kind, _ = display._encode(figure)
 print(kind, hashlib.sha256(data).hexdigest())
 """
 THEIRS = """

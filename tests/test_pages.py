@@ -48,9 +48,8 @@ def run_folder(clean_lesson, tmp_path_factory):
     folder = tmp_path_factory.mktemp("run")
     for number, question in ((1, "what goes up?"), (2, "what goes up & down?")):
         notebook = nbformat.read(clean_lesson, as_version=4)
-        notebook.cells[
-            0
-        ].source = f"# {number}. A line: {question}\n\n[back](01_up.ipynb), [far](06_no.ipynb)"
+        links = "[back](01_up.ipynb), [far](06_no.ipynb), [word](GLOSSARY.md#word)"
+        notebook.cells[0].source = f"# {number}. A line: {question}\n\n{links}"
         notebook.metadata.papermill = {"parameters": {"PROFILE": "tiny", "SEED": number}, "duration": 90}
         given = nbformat.v4.new_code_cell(
             f'# Parameters\nPROFILE = "tiny"\nSEED = {number}',
@@ -117,6 +116,21 @@ def test_a_link_to_a_notebook_is_one_to_its_page_and_else_plain_text(run_folder)
     assert re.search(r'<a href="01_up.html"[^>]*>back</a>', text)
     assert "far" in text
     assert "06_no" not in text
+    assert "word" in text
+    assert "GLOSSARY" not in text
+
+
+def test_a_picture_is_as_wide_on_the_page_as_its_metadata_says(clean_lesson, tmp_path):
+    notebook = nbformat.read(clean_lesson, as_version=4)
+    picture = nbformat.v4.new_output(
+        "display_data", {"image/png": "iVBORw0KGgo="}, metadata={"image/png": {"alt": "A < b", "width": 640}}
+    )
+    notebook.cells[-1].outputs = [picture]
+    nbformat.write(notebook, tmp_path / "01_x.ipynb")
+    text = pages.write_page(tmp_path / "01_x.ipynb").read_text("utf-8")
+    image = re.search("<img [^>]*640[^>]*>", text)[0]
+    assert 'width="640"' in image
+    assert 'alt="A &lt; b"' in image or 'alt="A < b"' in image
 
 
 def test_no_page_loads_anything_from_elsewhere(run_folder):

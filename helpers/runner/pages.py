@@ -18,7 +18,8 @@ _TEMPLATES = FileSystemLoader(Path(__file__).with_name("templates"))
 _INDEX = "index.html"
 # What nbconvert makes of a heading, up to the sign that links to it.
 _HEADING = re.compile(r'<h([1-6]) id="([^"]*)">(.*?)<a class="anchor-link"', re.DOTALL)
-_LINK = re.compile(r"\[([^\]]*)\]\((\d\d_\w+)\.ipynb\)")
+# A link to a lesson, or to a page in Markdown of the course.
+_LINK = re.compile(r"\[([^\]]*)\]\((?:(\d\d_\w+)\.ipynb|[\w./-]+\.md(?:#[\w-]*)?)\)")
 
 
 def write_page(path: Path) -> Path:
@@ -206,6 +207,6 @@ def _code(text: str) -> str:
 
 
 def _to_page(link: re.Match[str], folder: Path) -> str:
-    """Make a link to a notebook one to its page, or the text alone if that lesson has not run."""
+    """Make a link to a notebook one to its page; the text alone, if it leads to what is not beside it."""
     text, name = link.groups()
-    return f"[{text}]({name}.html)" if (folder / f"{name}.ipynb").exists() else text
+    return f"[{text}]({name}.html)" if name and (folder / f"{name}.ipynb").exists() else text
