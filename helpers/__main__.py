@@ -228,12 +228,12 @@ def _colorize(options: argparse.Namespace) -> int:
         missing = [each for each in inputs if each != "-" and not places.typed(each).exists()]
     if missing:
         raise _RefusedError(f"there is no {', '.join(missing)}")
-    from helpers import colorize
+    from helpers import album, colorize
 
     with _refusing():
         installed.check_backend()
         colorizer = colorize.load(options.network, options.vividness)
-    return 1 if colorize.run(inputs, options.out, colorizer, options.force) else 0
+    return 1 if album.run(inputs, options.out, colorizer, options.force) else 0
 
 
 def _keep(options: argparse.Namespace) -> int:
