@@ -31,12 +31,21 @@ LONGEST = 1024  # pixels, the longest side that a network sees, of a picture how
 # CIE units by which the colors of a twentieth of a photograph differ from its main hue, at least; else it
 # is a toned print, such as sepia.
 OTHER_HUE = 5
-# What a format can hold in color; others become PNG.
-HOLDS_COLOR = {"JPEG", "PNG", "WEBP", "TIFF", "BMP", "JPEG2000", "AVIF", "PPM"}
 HAS_COLOR = "has color already: its lightness alone is used"
 LESS_DEEP = (
     "has sixteen bits a channel, with transparency or with a color profile other than sRGB: eight are kept"
 )
+# The formats that can hold color, each with the ending of its files; others become PNG.
+ENDINGS = {
+    "JPEG": ".jpg",
+    "PNG": ".png",
+    "WEBP": ".webp",
+    "TIFF": ".tif",
+    "BMP": ".bmp",
+    "JPEG2000": ".jp2",
+    "AVIF": ".avif",
+    "PPM": ".ppm",
+}
 _SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
 # Of the first level of EXIF data, what says something of the picture, whatever its layout: description,
 # camera, resolution, program, date, author, rights, rating, Windows' own texts, and the parts for exposure
@@ -111,8 +120,7 @@ def load(name: str | None = None, vividness: float | None = None) -> Colorizer:
         If there is no such network, if its record is missing, or if it cannot be told how vivid to be.
     """
     known = recorded.names()
-    if name is None:
-        name = "colorizer" if "colorizer" in known else min(known, key=_error)
+    name = best() if name is None else name
     if name in known:
         path = recorded.MODELS / f"{name}.keras"
     elif (path := typed(name)).suffix != ".keras" or not path.is_file():
@@ -132,8 +140,18 @@ def load(name: str | None = None, vividness: float | None = None) -> Colorizer:
     return Colorizer(network, record["resolution"], backbone, vividness)
 
 
-def _error(name: str) -> float:
-    return recorded.read(name)["metrics"]["delta_e"]["mean"]
+def best() -> str:
+    """Name the network to color with if no other is asked for.
+
+    Returns
+    -------
+    str
+        The colorizer, or while it has no record the one with the lowest ΔE.
+    """
+    known = recorded.names()
+    if "colorizer" in known:
+        return "colorizer"
+    return min(known, key=lambda name: recorded.read(name)["metrics"]["delta_e"]["mean"])
 
 
 @dataclass(frozen=True)
@@ -439,7 +457,7 @@ def result_format(original: Original) -> str:
     """
     if original.format == "MPO":
         return "JPEG"
-    holds = {"PNG", "TIFF"} if original.pixels.dtype == np.uint16 else HOLDS_COLOR
+    holds = {"PNG", "TIFF"} if original.pixels.dtype == np.uint16 else ENDINGS.keys()
     return original.format if original.format in holds else "PNG"
 
 
