@@ -10,7 +10,7 @@ import struct
 import sys
 import zlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import numpy as np
@@ -97,6 +97,11 @@ class Colorizer:
     backbone: Backbone | None = None
     vividness: float = 0.0
 
+    @property
+    def can_be_told(self) -> bool:
+        """Whether it heeds the vividness."""
+        return isinstance(self.network.output, list)
+
 
 def load(name: str | None = None, vividness: float | None = None) -> Colorizer:
     """Load the network to color with.
@@ -131,13 +136,13 @@ def load(name: str | None = None, vividness: float | None = None) -> Colorizer:
         )
     record = records.read(path.with_suffix(".json"))
     network = networks.load(path)
-    can_be_told = isinstance(network.output, list)
-    if vividness is not None and not can_be_told:
-        raise CourseError(f"{path.stem} has one answer alone: only the colorizer can be told how vivid to be")
-    if vividness is None:
-        vividness = record.get("vivid", {}).get("vividness", 0.0) if can_be_told else 0.0
     backbone = load_backbone(record["settings"]["backbone"]) if len(network.inputs) > 1 else None
-    return Colorizer(network, record["resolution"], backbone, vividness)
+    colorizer = Colorizer(network, record["resolution"], backbone)
+    if vividness is None:
+        vividness = record.get("vivid", {}).get("vividness", 0.0) if colorizer.can_be_told else 0.0
+    elif not colorizer.can_be_told:
+        raise CourseError(f"{path.stem} has one answer alone: only the colorizer can be told how vivid to be")
+    return replace(colorizer, vividness=vividness)
 
 
 def best() -> str:
@@ -175,7 +180,7 @@ class Original:
     pixels: np.ndarray
     alpha: Image.Image | None
     format: str
-    exif: bytes
+    exif: bytes = b""
     notes: tuple[str, ...] = ()
 
 

@@ -138,8 +138,20 @@ def play(draw: Callable[..., Figure], **controls: ipywidgets.ValueWidget) -> Non
     beside = ipywidgets.VBox([*controls.values()], layout={"width": "380px", "max_width": "100%"})
     # Where both do not fit side by side, the picture goes below the controls.
     box = ipywidgets.HBox([beside, picture], layout={"flex_flow": "row wrap"})
-    view = {"version_major": 2, "version_minor": 0, "model_id": box.model_id}
-    hint = f"Controls ({', '.join(controls)}): run this cell in JupyterLab to move them."
+    live(box, f"Controls ({', '.join(controls)}): run this cell in JupyterLab to move them.")
+
+
+def live(widget: ipywidgets.DOMWidget, hint: str) -> None:
+    """Show a widget, or where no kernel is behind it a line of text.
+
+    Parameters
+    ----------
+    widget : ipywidgets.DOMWidget
+        The widget.
+    hint : str
+        The line; nbval compares it.
+    """
+    view = {"version_major": 2, "version_minor": 0, "model_id": widget.model_id}
     display({"text/plain": hint, "application/vnd.jupyter.widget-view+json": view}, raw=True)
 
 
