@@ -140,6 +140,7 @@ def run(host: str, port: int | None) -> None:
         print(f"http://{shown}:{number}/ colors photographs; Ctrl-C ends it", flush=True)
         config = uvicorn.Config(
             application,
+            log_config=None,
             log_level="warning",
             access_log=False,
             server_header=False,
@@ -162,7 +163,9 @@ def _listen(host: str, port: int | None) -> socket.socket:
             return socket.create_server((address[0], 0), family=family)
     except OSError as error:
         at = host if port is None else f"{host}, port {port}"
-        raise CourseError(f"cannot listen at {at}: {error.strerror}") from None
+        # Python tells the address a second time, in brackets.
+        reason = error.strerror.partition(" (")[0]
+        raise CourseError(f"cannot listen at {at}: {reason}") from None
 
 
 def _networks() -> list[dict]:

@@ -120,14 +120,21 @@ export function build(el, from) {
     }
   }
 
-  const takeExample = () => take(null, example.selectedOptions[0].text, example.value);
-  file.addEventListener("change", () => file.files.length && take(file.files[0], file.files[0].name));
+  function takeExample() {
+    file.value = "";
+    take(null, example.selectedOptions[0].text, example.value);
+  }
+  function takeFile(given) {
+    example.selectedIndex = -1; // so that it can be taken again
+    take(given, given.name);
+  }
+  file.addEventListener("change", () => file.files.length && takeFile(file.files[0]));
   example.addEventListener("change", takeExample);
   el.addEventListener("dragover", (event) => event.preventDefault());
   el.addEventListener("drop", (event) => {
     event.preventDefault();
     const [first] = event.dataTransfer.files;
-    if (first) take(first, first.name);
+    if (first) takeFile(first);
     else say("That was no file: save the photograph first, then drop it here.", true);
   });
   wipe.lastElementChild.addEventListener("input", (event) =>
