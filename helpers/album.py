@@ -51,23 +51,27 @@ def run(inputs: Sequence[str], out: str | None, colorizer: Colorizer, force: boo
 
     def finish() -> int:
         colored = colorize([original for _, _, original in together], colorizer)
+        named = [(source, target, original.bare()) for source, target, original in together]
+        together.clear()
         wrong = 0
-        for (source, target, original), rgb in zip(together, colored, strict=True):
+        for (source, target, original), rgb in zip(named, colored, strict=True):
             try:
                 files.write_bytes(target, encode(original, rgb))
             except OSError as error:
                 wrong += _name(bar, source, error)
             bar.update()
-        together.clear()
         return wrong
+
+    def take(source: Path, target: Path) -> None:
+        original = _open(source.read_bytes(), str(source))
+        together.append((source, _check(source, target, original, force), original))
 
     with progress(notebook=False, total=len(tasks), desc="coloring", unit=" pictures") as bar:
         for source, target, reason in tasks:
             try:
                 if reason:
                     raise CourseError(reason)
-                original = _open(source.read_bytes(), str(source))
-                together.append((source, _check(source, target, original, force), original))
+                take(source, target)
             except (CourseError, OSError) as error:
                 failed += _name(bar, source, error)
                 bar.update()

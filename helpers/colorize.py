@@ -183,6 +183,16 @@ class Original:
     exif: bytes = b""
     notes: tuple[str, ...] = ()
 
+    def bare(self) -> "Original":
+        """Give what belongs to it without the pixels: `encode` needs none, and they take the most memory.
+
+        Returns
+        -------
+        Original
+            A picture of no height.
+        """
+        return replace(self, pixels=self.pixels[:0].copy())
+
 
 def read(data: bytes) -> Original:
     """Read a picture with what belongs to it.
