@@ -3,6 +3,7 @@
 import http.client
 import io
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -59,6 +60,19 @@ def started(folder, *words):
 def url(tmp_path_factory):
     with started(tmp_path_factory.mktemp("app"), "--port", "0") as (_, address):
         yield address
+
+
+@pytest.fixture(scope="module")
+def browser():
+    """Debian's Chromium; without it, or without Playwright, these tests are skipped."""
+    playwright = pytest.importorskip("playwright.sync_api", reason="the browser's extra is not installed")
+    chromium = shutil.which("chromium")
+    if not chromium:
+        pytest.skip("there is no chromium")
+    with playwright.sync_playwright() as started:
+        browser = started.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+        yield browser
+        browser.close()
 
 
 def pixels(data):
@@ -275,3 +289,102 @@ def test_a_picture_that_does_not_come_is_not_waited_for(monkeypatch):
     monkeypatch.setattr(app, "PATIENCE", 0)
     with pytest.raises(CourseError, match="did not come over within 0 seconds"):
         anyio.run(app._body, Slow())
+
+
+# In a browser -----------------------------------------------------------------------------------------
+
+DROP = """([selector, name, numbers]) => {
+    const carried = new DataTransfer();
+    carried.items.add(new File([new Uint8Array(numbers)], name));
+    document.querySelector(selector).dispatchEvent(
+        new DragEvent("drop", { dataTransfer: carried, bubbles: true, cancelable: true }));
+}"""
+PIXELS = """async (image) => {
+    await image.decode();
+    const canvas = Object.assign(document.createElement("canvas"),
+        { width: image.naturalWidth, height: image.naturalHeight });
+    const context = canvas.getContext("2d");
+    context.drawImage(image, 0, 0);
+    const { data } = context.getImageData(0, 0, canvas.width, canvas.height);
+    return [canvas.height, canvas.width, Array.from(data)];
+}"""
+
+
+def drop(page, name, data):
+    page.evaluate(DROP, [".own-picture", name, list(data)])
+
+
+def drawn(page, selector):
+    """What the browser shows, (height, width, 3) uint8."""
+    height, width, numbers = page.locator(selector).evaluate(PIXELS)
+    return np.array(numbers, np.uint8).reshape(height, width, 4)[..., :3]
+
+
+def test_a_visitor_drops_a_photograph_and_gets_it_in_color(url, browser, tmp_path):
+    page = browser.new_page()
+    asked, errors = [], []
+    page.on("request", lambda request: asked.append(request.url))
+    page.on("console", lambda message: errors.append(message.text) if message.type == "error" else None)
+    page.on("pageerror", lambda error: errors.append(str(error)))
+    page.goto(url)
+    assert "At most 50 MB and 50 megapixels." in page.locator(".limits").inner_text()
+    drop(page, "grandmother.jpg", LEMUR.read_bytes())
+    page.wait_for_selector(".wipe:not([hidden])")
+    assert page.locator(".says").inner_text() == f"grandmother.jpg {colorize.HAS_COLOR}."
+    before, after = drawn(page, ".before"), drawn(page, ".after")
+    assert chroma(before) < 1
+    assert chroma(after) > 4
+    assert np.abs(rgb_to_lab(before)[..., 0] - rgb_to_lab(after)[..., 0]).mean() < 1
+
+    # The wipe, by its keys.
+    clip = "image => getComputedStyle(image).clipPath"
+    assert page.locator(".after").evaluate(clip) == "inset(0px 0px 0px 50%)"
+    page.locator(".wipe input").focus()
+    page.keyboard.press("ArrowRight")
+    assert page.locator(".after").evaluate(clip) == "inset(0px 0px 0px 51%)"
+
+    # The vividness and the network: the picture follows.
+    for act in (
+        lambda: page.locator(".vividness input").fill("0"),
+        lambda: page.locator(".networks select").select_option("baseline"),
+    ):
+        shown = page.locator(".after").get_attribute("src")
+        act()
+        page.wait_for_function("shown => document.querySelector('.after').src !== shown", arg=shown)
+        last, after = after, drawn(page, ".after")
+        assert np.abs(last.astype(int) - after).mean() > 0.5
+    assert page.locator(".vividness input").is_disabled()
+
+    with page.expect_download() as download:
+        page.get_by_role("button", name="Download in full size").click()
+    assert download.value.suggested_filename == "grandmother-colored.jpg"
+    download.value.save_as(tmp_path / "result.jpg")
+    assert Image.open(tmp_path / "result.jpg").size == Image.open(LEMUR).size
+    assert errors == []
+    assert [each for each in asked if not each.removeprefix("blob:").startswith(url)] == []
+
+
+def test_a_broken_file_is_a_line_on_the_page_and_the_picture_stays(url, browser):
+    page = browser.new_page()
+    page.goto(url)
+    drop(page, "good.jpg", LEMUR.read_bytes())
+    page.wait_for_selector(".wipe:not([hidden])")
+    shown = page.locator(".after").get_attribute("src")
+    drop(page, "<b>bad</b>.jpg", b"remember the milk")
+    page.wait_for_selector(".says.wrong")
+    assert page.locator(".says").inner_text() == "<b>bad</b>.jpg: text, not a picture"
+    assert page.locator(".after").get_attribute("src") == shown
+    page.evaluate(
+        "() => document.querySelector('.own-picture').dispatchEvent(new DragEvent('drop',"
+        "{ dataTransfer: new DataTransfer(), bubbles: true }))"
+    )
+    assert page.locator(".says").inner_text().startswith("That was no file")
+
+
+@pytest.mark.parametrize("width", [400, 1100])
+def test_the_page_fits_its_window(url, browser, width):
+    page = browser.new_page(viewport={"width": width, "height": 800})
+    page.goto(url)
+    drop(page, "wide.png", png(3000, 500))
+    page.wait_for_selector(".wipe:not([hidden])")
+    assert page.evaluate("document.documentElement.scrollWidth - innerWidth") <= 0
