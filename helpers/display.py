@@ -141,7 +141,7 @@ def play(draw: Callable[..., Figure], **controls: ipywidgets.ValueWidget) -> Non
     live(box, f"Controls ({', '.join(controls)}): run this cell in JupyterLab to move them.")
 
 
-def live(widget: ipywidgets.DOMWidget, hint: str) -> None:
+def live(widget: ipywidgets.DOMWidget, hint: str, metadata: Mapping[str, object] | None = None) -> None:
     """Show a widget, or where no kernel is behind it a line of text.
 
     Parameters
@@ -150,9 +150,12 @@ def live(widget: ipywidgets.DOMWidget, hint: str) -> None:
         The widget.
     hint : str
         The line; nbval compares it.
+    metadata : mapping, optional
+        What the page must know of the widget, if it is not one of ipywidgets' own.
     """
     view = {"version_major": 2, "version_minor": 0, "model_id": widget.model_id}
-    display({"text/plain": hint, "application/vnd.jupyter.widget-view+json": view}, raw=True)
+    data = {"text/plain": hint, "application/vnd.jupyter.widget-view+json": view}
+    display(data, metadata=metadata, raw=True)
 
 
 def photograph_grid(

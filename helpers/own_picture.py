@@ -13,6 +13,7 @@ import anywidget
 import numpy as np
 import traitlets
 from PIL import Image
+from scipy.ndimage import gaussian_filter
 from skimage import data
 
 from helpers import colorize, display, preview
@@ -61,7 +62,8 @@ def aged(rgb: np.ndarray, seed: int = 0) -> np.ndarray:
     """
     random = np.random.default_rng(seed)
     height, width = rgb.shape[:2]
-    light = 0.15 + 0.7 * rgb_to_lab(rgb)[..., 0] / 100 + random.normal(0, 0.02, (height, width))
+    grain = gaussian_filter(random.normal(0, 0.04, (height, width)), 1)
+    light = 0.15 + 0.7 * rgb_to_lab(rgb)[..., 0] / 100 + grain
     rows, columns = np.mgrid[:height, :width]
     for _ in range(4):
         at, lean = random.uniform(0, width), random.uniform(-0.2, 0.2)
@@ -81,9 +83,9 @@ def show(colorizer: Colorizer) -> None:
     colorizer : Colorizer
         The network, from `helpers.colorize.load`.
     """
-    display.live(
-        OwnPicture(colorizer, examples()), "Your own picture: run this cell in JupyterLab to color one."
-    )
+    widget = OwnPicture(colorizer, examples())
+    _, metadata = widget._repr_mimebundle_()  # in Google Colab it names where the widget's code is
+    display.live(widget, "Your own picture: run this cell in JupyterLab to color one.", metadata)
 
 
 class OwnPicture(anywidget.AnyWidget):

@@ -153,7 +153,7 @@ def test_an_aged_photograph_keeps_its_lightness_and_none_of_its_color():
 
 def test_without_a_kernel_a_line_stands_for_the_controls(colorizer, monkeypatch):
     shown = []
-    monkeypatch.setattr(display, "display", lambda data, raw: shown.append(data))
+    monkeypatch.setattr(display, "display", lambda data, **_: shown.append(data))
     own_picture.show(colorizer)
     (data,) = shown
     assert data["text/plain"] == "Your own picture: run this cell in JupyterLab to color one."
