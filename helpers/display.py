@@ -163,6 +163,7 @@ def photograph_grid(
     columns: Sequence[str] = (),
     labels: Sequence[str] = (),
     height: float = 1.5,
+    smooth: bool = False,
 ) -> Figure:
     """Lay photographs out in a grid.
 
@@ -177,6 +178,8 @@ def photograph_grid(
         A label before each row.
     height : float
         Height of one photograph in inches.
+    smooth : bool
+        Whether pixels are averaged where there are more of them than can be shown: thin lines stay whole.
 
     Returns
     -------
@@ -197,7 +200,8 @@ def photograph_grid(
             axis.spines[:].set_visible(False)
             if j < len(rows[i]):
                 # Matplotlib scales colors by their values unless it is told otherwise.
-                axis.imshow(rows[i][j], cmap="gray", vmin=0, vmax=1)
+                kept = "hanning" if smooth else None
+                axis.imshow(rows[i][j], cmap="gray", vmin=0, vmax=1, interpolation=kept)
             if i == 0 and j < len(columns):
                 axis.set_title(columns[j])
             if j == 0 and i < len(labels):
