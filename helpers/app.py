@@ -21,7 +21,7 @@ from PIL import Image
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.middleware.trustedhost import TrustedHostMiddleware
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -128,7 +128,8 @@ def run(host: str, port: int | None) -> None:
     with _listen(host, port) as listening:
         address, number = listening.getsockname()[:2]
         at_home = ipaddress.ip_address(address).is_loopback
-        application = create(AT_HOME if at_home else ["*"])
+        shown = f"[{address}]" if ":" in address else address
+        application = create([*AT_HOME, shown] if at_home else ["*"])
         if port is None and number != PORT:
             print(f"port {PORT} is taken: this is another one", file=sys.stderr)
         if not at_home:
@@ -136,7 +137,6 @@ def run(host: str, port: int | None) -> None:
                 f"listening at {host}: every machine that reaches this one can send it pictures, unencrypted",
                 file=sys.stderr,
             )
-        shown = f"[{address}]" if ":" in address else address
         print(f"http://{shown}:{number}/ colors photographs; Ctrl-C ends it", flush=True)
         config = uvicorn.Config(
             application,
@@ -217,6 +217,8 @@ async def _body(request: Request) -> bytes:
                 content += part
                 if len(content) > most:
                     raise CourseError(f"the file is too large. {LIMITS}")
+    except ClientDisconnect:
+        raise CourseError("the visitor has gone") from None
     except TimeoutError:
         raise CourseError(f"the photograph did not come over within {PATIENCE} seconds") from None
     return bytes(content)

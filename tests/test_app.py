@@ -204,6 +204,9 @@ def test_on_loopback_no_other_name_is_answered(url):
 def test_ctrl_c_ends_it_and_nothing_stays(tmp_path):
     with started(tmp_path, "--port", "0") as (process, url):
         assert requests.post(f"{url}color", params=COLOR, data=LEMUR.read_bytes()).ok
+        with socket.create_connection((urlsplit(url).hostname, urlsplit(url).port)) as gone:
+            gone.sendall(b"POST /preview HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9\r\n\r\nhalf")
+        assert requests.get(url).ok
         process.send_signal(signal.SIGINT)
         assert process.wait(30) == 0
         assert process.stderr.read() == ""
@@ -248,7 +251,7 @@ def test_if_the_usual_port_is_taken_another_is_said(taken, served, monkeypatch, 
     said = capsys.readouterr()
     assert said.err == f"port {taken} is taken: this is another one\n"
     assert urlsplit(said.out.split()[0]).port not in (None, taken)
-    assert served == [app.AT_HOME]
+    assert served == [[*app.AT_HOME, "127.0.0.1"]]
 
 
 def test_other_machines_are_let_in_only_if_asked_for_and_it_is_said(served, capsys):
@@ -258,9 +261,9 @@ def test_other_machines_are_let_in_only_if_asked_for_and_it_is_said(served, caps
         "listening at 0.0.0.0: every machine that reaches this one can send it pictures, unencrypted\n"
     )
     assert served == [["*"]]
-    app.run("127.0.0.1", 0)
+    app.run("127.0.0.2", 0)
     assert capsys.readouterr().err == ""
-    assert served[1] == app.AT_HOME
+    assert served[1] == [*app.AT_HOME, "127.0.0.2"]
 
 
 @pytest.mark.parametrize("words", [["--port", "65536"], ["--port", "http"]])
