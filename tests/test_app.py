@@ -223,19 +223,6 @@ def taken():
         yield other.getsockname()[1]
 
 
-def test_a_port_that_is_taken_is_refused_in_one_line(taken, capsys):
-    assert main(["app", "--port", str(taken)]) == 2
-    said = capsys.readouterr().err
-    assert said == f"error: cannot listen at 127.0.0.1, port {taken}: Address already in use\n"
-
-
-def test_an_address_that_is_none_is_refused_in_one_line(capsys):
-    assert main(["app", "--host", "256.0.0.1"]) == 2
-    said = capsys.readouterr().err
-    assert said.startswith("error: cannot listen at 256.0.0.1: ")
-    assert said.count("\n") == 1
-
-
 @pytest.fixture
 def served(monkeypatch):
     """Who would be served: the names that are answered, in place of a server."""
@@ -243,6 +230,19 @@ def served(monkeypatch):
     monkeypatch.setattr(app, "create", names.append)
     monkeypatch.setattr(app.uvicorn.Server, "run", lambda self, sockets: None)
     return names
+
+
+def test_a_port_that_is_taken_is_refused_in_one_line(taken, served, capsys):
+    assert main(["app", "--port", str(taken)]) == 2
+    said = capsys.readouterr().err
+    assert said == f"error: cannot listen at 127.0.0.1, port {taken}: Address already in use\n"
+
+
+def test_an_address_that_is_none_is_refused_in_one_line(served, capsys):
+    assert main(["app", "--host", "256.0.0.1"]) == 2
+    said = capsys.readouterr().err
+    assert said.startswith("error: cannot listen at 256.0.0.1: ")
+    assert said.count("\n") == 1
 
 
 def test_if_the_usual_port_is_taken_another_is_said(taken, served, monkeypatch, capsys):
