@@ -19,7 +19,8 @@ rooms above it:
 - ``training``: the callbacks of a training, by the clock or by the step.
 - ``provenance``, ``records``, ``recorded``: how a network came about; its record; those that come with
   the course.
-- ``colorize``: pictures of one's own, in color.
+- ``colorize``, ``album``, ``preview``, ``own_picture``, ``app``: a picture of one's own in color; files and
+  folders of them; one that is looked at; the notebook's controls for it, and the page for visitors.
 - ``runner``: the lessons, run one after the other. In it: ``plan``, ``progress``, ``environment``,
   ``execute``, ``pages``, ``run``.
 - ``__main__``: the command line.

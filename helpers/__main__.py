@@ -1,4 +1,4 @@
-"""The command line: `python -m helpers run`, `colorize`, `doctor`, `fetch`, `sources`, `refresh`, `keep`."""
+"""The command line of the course: `python -m helpers COMMAND`."""
 
 import argparse
 import codecs
@@ -141,6 +141,16 @@ def _parser() -> argparse.ArgumentParser:
     )
     color.add_argument("--force", action="store_true", help="replace results that are there already")
 
+    app = commands.add_parser("app", help="open a page on which visitors color a photograph")
+    app.set_defaults(command=_app)
+    app.add_argument(
+        "--host",
+        default="127.0.0.1",
+        metavar="ADDRESS",
+        help="where to listen: 127.0.0.1 for this machine alone, 0.0.0.0 for all that reach it",
+    )
+    app.add_argument("--port", type=port, metavar="N", help="the port; 8000 or a free one if not given")
+
     doctor = commands.add_parser("doctor", help="see whether this machine is ready for the course")
     doctor.set_defaults(command=_doctor)
     doctor.add_argument("--quick", action="store_true", help="leave out the training of some seconds")
@@ -173,6 +183,13 @@ def share(text: str) -> float:
     """Read a number from 0 to 1."""
     if not 0 <= (number := float(text)) <= 1:
         raise argparse.ArgumentTypeError(f"{text} is not a number from 0 to 1")
+    return number
+
+
+def port(text: str) -> int:
+    """Read the number of a port."""
+    if not 0 <= (number := int(text)) < 2**16:
+        raise argparse.ArgumentTypeError(f"{text} is not the number of a port, 0 to 65535")
     return number
 
 
@@ -238,12 +255,23 @@ def _colorize(options: argparse.Namespace) -> int:
         missing = [each for each in inputs if each != "-" and not places.typed(each).exists()]
     if missing:
         raise _RefusedError(f"there is no {', '.join(missing)}")
-    from helpers import colorize
+    from helpers import album, colorize
 
     with _refusing():
         installed.check_backend()
         colorizer = colorize.load(options.network, options.vividness)
-    return 1 if colorize.run(inputs, options.out, colorizer, options.force) else 0
+    return 1 if album.run(inputs, options.out, colorizer, options.force) else 0
+
+
+def _app(options: argparse.Namespace) -> int:
+    with _refusing():
+        installed.check_backend()
+        installed.check_extra("app", "starlette", "uvicorn")
+    from helpers import app
+
+    with _refusing():
+        app.run(options.host, options.port)
+    return 0
 
 
 def _keep(options: argparse.Namespace) -> int:
