@@ -21,6 +21,7 @@ rooms above it:
   the course.
 - ``colorize``, ``album``, ``preview``, ``own_picture``, ``app``: a picture of one's own in color; files and
   folders of them; one that is looked at; the notebook's controls for it, and the page for visitors.
+- ``doctor``: whether a machine is ready for all this.
 - ``runner``: the lessons, run one after the other. In it: ``plan``, ``progress``, ``environment``,
   ``execute``, ``pages``, ``run``.
 - ``__main__``: the command line.
