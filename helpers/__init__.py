@@ -20,6 +20,8 @@ rooms above it:
 - ``provenance``, ``records``, ``recorded``: how a network came about; its record; those that come with
   the course.
 - ``colorize``: pictures of one's own, in color.
+- ``exercises``: answers that are checked, and handed in. In it: ``answers``, ``lesson_1``, ``lesson_2``,
+  ``lesson_3``, ``lesson_4``, ``lesson_5``, ``lesson_6``, ``grading``, ``worker``, ``submissions``.
 - ``runner``: the lessons, run one after the other. In it: ``plan``, ``progress``, ``environment``,
   ``execute``, ``pages``, ``run``.
 - ``__main__``: the command line.
