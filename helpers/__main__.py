@@ -1,4 +1,4 @@
-"""The command line: `python -m helpers run`, `colorize`, `fetch`, `sources`, `refresh`, `keep`, `progress`."""
+"""The command line: `python -m helpers run`, `colorize`, `fetch`, `sources`, `progress`, and so on."""
 
 import argparse
 import codecs

@@ -42,7 +42,7 @@ def prepare(answer: Answer) -> None:
     """Two ranges, three equal channels."""
     L = np.random.default_rng(0).uniform(0, 1, (2, 6, 5, 1)).astype("float32")
     L[0, 0, 0], L[0, 0, 1] = 0, 1
-    for lowest, highest in ((0, 255), (-1, 1)):
+    for lowest, highest in ((0, 255), (-127.5, 127.5), (-1, 1)):
         found = array(answer(L, lowest, highest))
         if found.shape == L.shape:
             raise Hint("one channel: a backbone for color photographs needs three, all alike")

@@ -15,7 +15,7 @@ def discriminator_loss(answer: Answer) -> None:
     chance = np.random.default_rng(0)
     logits = chance.normal(size=(2, 2, 6, 6, 1)).astype("float32")
     zero, sure = np.zeros_like(logits[0]), np.full_like(logits[0], 20)
-    for real, made_up in ((zero, zero), (sure, -sure), tuple(logits)):
+    for real, made_up in (tuple(logits), (zero, zero), (sure, -sure)):
         found = number(answer(real, made_up))
         expected = (_softplus(-real) + _softplus(made_up)).mean()
         if abs(found - expected) < 1e-3:

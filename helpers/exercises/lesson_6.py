@@ -24,10 +24,10 @@ def paired_interval(answer: Answer) -> None:
         raise Hint("the low end comes first")
     if low > 0 and abs((low + high) / 2 + difference.mean()) < half:
         raise Hint("the sign: it is the first less the second")
-    if high - low > 6 * half:
-        raise Hint("too wide: resample photographs, not scores; each draw takes both scores of a photograph")
-    if abs((high - low) / 2 - difference.std() * 1.96) < difference.std() or high - low > 3 * half:
+    if abs((high - low) / 2 - 1.96 * difference.std()) < 0.25 * difference.std():
         raise Hint("that is how much single photographs vary: you want the interval of their mean")
+    if high - low > 3 * half:
+        raise Hint("too wide: resample photographs, not scores; each draw takes both scores of a photograph")
     if max(abs(low - difference.mean() + half), abs(high - difference.mean() - half)) > 0.25 * half:
         raise Hint("take the 2.5th and the 97.5th percentile of the means of many draws")
 
