@@ -244,7 +244,7 @@ def _next(lines: "queue.Queue[bytes]", seconds: float) -> str | None:
         if not line:
             lines.put(line)  # whoever asks next sees that it has ended
             return None
-        return json.loads(line)
+        return printable(json.loads(line))
     except (queue.Empty, ValueError):
         return None
 
@@ -310,7 +310,12 @@ def _names(paths: Sequence[Path]) -> list[str]:
     """Name files as shortly as tells them apart, in one line each."""
     common = Path(os.path.commonpath([path.parent.absolute() for path in paths]))
     shown = [os.fspath(path.absolute().relative_to(common)) for path in paths]
-    return ["".join(sign if sign.isprintable() else "?" for sign in name) for name in shown]
+    return [printable(name) for name in shown]
+
+
+def printable(text: str) -> str:
+    """Replace what would steer a terminal, or is no text, by question marks."""
+    return "".join(sign if sign.isprintable() else "?" for sign in text)
 
 
 def table(rows: Sequence[Row], numbers: Sequence[str]) -> str:
