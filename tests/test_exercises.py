@@ -226,6 +226,7 @@ MISTAKES = {
         (("(first - second)[draws].mean(axis=1)", "first - second"), "single photographs"),
     ],
     "6.2": [
+        (("/ (validation.ab**2)", "/ (validation.ab**2 + 0 * test.ab)"), "you looked: the test"),
         (
             (
                 "(validation.truth * validation.ab).sum() / (validation.ab**2)",
