@@ -161,6 +161,25 @@ def _parser() -> argparse.ArgumentParser:
     keep.set_defaults(command=_keep)
     keep.add_argument("run", metavar="RUN", help="the folder that lessons 3 to 6 wrote to")
 
+    progress = commands.add_parser(
+        "progress",
+        help="show which exercises are solved, in your notebooks or in folders of submitted ones",
+        description="Run the answers of notebooks again and show which exercises they solve. "
+        "This runs the code that was handed in, with your rights; read it first if you do not trust it.",
+    )
+    progress.set_defaults(command=_progress)
+    progress.add_argument(
+        "notebooks", nargs="*", metavar="FOLDER", help="folders or notebooks; the course's own if not given"
+    )
+    progress.add_argument("--csv", metavar="FILE", help="write the table to a file for spreadsheets too")
+    progress.add_argument(
+        "--limit",
+        type=seconds,
+        default=20.0,
+        metavar="SECONDS",
+        help="the longest that one exercise may run; 20 seconds if not given",
+    )
+
     sources = commands.add_parser("sources", help="list the sets of photographs that the course knows")
     sources.set_defaults(command=_sources)
     return parser
@@ -176,6 +195,13 @@ def minutes(text: str) -> float:
     """Read a number of minutes above 0."""
     if not 0 < (number := float(text)) < math.inf:
         raise argparse.ArgumentTypeError(f"{text} is not a number of minutes above 0")
+    return number
+
+
+def seconds(text: str) -> float:
+    """Read a number of seconds above 0."""
+    if not 0 < (number := float(text)) < math.inf:
+        raise argparse.ArgumentTypeError(f"{text} is not a number of seconds above 0")
     return number
 
 
@@ -286,6 +312,26 @@ def _keep(options: argparse.Namespace) -> int:
     for path in kept:
         print(path.relative_to(places.ROOT))
     return 0
+
+
+def _progress(options: argparse.Namespace) -> int:
+    from helpers.exercises import submissions
+    from helpers.exercises.grading import numbers
+
+    with _refusing():
+        given = options.notebooks or places.lessons(places.NOTEBOOKS)
+        paths = submissions.find(given)
+        csv = options.csv and places.typed(options.csv)
+        if csv is not None:
+            places.check_folder(csv.parent)
+            if csv.suffix == ".ipynb" or csv.is_dir():
+                raise CourseError(f"{csv} is not a name for a CSV file")
+        installed.check_backend()
+    rows = list(submissions.progress(paths, options.limit))
+    print(submissions.table(rows, numbers()))
+    if csv is not None:
+        submissions.write_csv(csv, rows, numbers())
+    return 1 if any(row.problem for row in rows) else 0
 
 
 def _sources(options: argparse.Namespace) -> int:

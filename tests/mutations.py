@@ -606,6 +606,35 @@ MUTATIONS = (
         "return path",
         ("tests/test_course_plugin.py",),
     ),
+    # Exercises
+    Mutation(
+        "exercises: a learner's exception is not caught",
+        "helpers/exercises/answers.py",
+        "        except (Exception, SystemExit) as error:\n            raise Hint",
+        "        except ZeroDivisionError as error:\n            raise Hint",
+        ("tests/test_exercises.py::test_check_never_raises",),
+    ),
+    Mutation(
+        "exercises: the lesson's random state is not given back",
+        "helpers/exercises/grading.py",
+        "np.random.set_state(states[1])",
+        "pass",
+        ("tests/test_exercises.py::test_checks_leave_the_random_states_alone",),
+    ),
+    Mutation(
+        "exercises: whoever looks at the test photographs is not noticed",
+        "helpers/exercises/lesson_6.py",
+        "    if test.seen:",
+        "    if not validation.seen:",
+        ("tests/test_exercises.py::test_a_mistake_gets_its_hint",),
+    ),
+    Mutation(
+        "progress: after an endless loop the other answers are left out",
+        "helpers/exercises/submissions.py",
+        "        waiting = [number for number in waiting if number not in verdicts]",
+        "        waiting = []",
+        ("tests/test_exercises.py::test_one_bad_answer_leaves_the_others",),
+    ),
 )
 
 
