@@ -3,7 +3,6 @@
 import http.client
 import io
 import os
-import shutil
 import signal
 import socket
 import subprocess
@@ -15,6 +14,7 @@ from urllib.parse import urlsplit
 import numpy as np
 import pytest
 import requests
+from browser import browser  # noqa: F401
 from PIL import Image
 
 from helpers import colorize, places
@@ -60,22 +60,6 @@ def started(folder, *words):
 def url(tmp_path_factory):
     with started(tmp_path_factory.mktemp("app"), "--port", "0") as (_, address):
         yield address
-
-
-@pytest.fixture(scope="module")
-def browser():
-    """The system's Chromium or Playwright's own; without one the tests are skipped, unless it is required."""
-    sync_api = pytest.importorskip("playwright.sync_api", reason="the browser's extra is not installed")
-    with sync_api.sync_playwright() as started:
-        chromium = shutil.which("chromium")
-        try:
-            browser = started.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
-        except sync_api.Error as error:
-            if os.environ.get("COURSE_BROWSER") == "required":
-                raise
-            pytest.skip(f"there is no Chromium that starts: {str(error).splitlines()[0]}")
-        yield browser
-        browser.close()
 
 
 def pixels(data):
@@ -317,6 +301,7 @@ PIXELS = """async (image) => {
 
 
 def drop(page, name, data):
+    page.wait_for_selector(".own-picture")  # the page builds it when its networks have come
     page.evaluate(DROP, [".own-picture", name, list(data)])
 
 
@@ -326,7 +311,7 @@ def drawn(page, selector):
     return np.array(numbers, np.uint8).reshape(height, width, 4)[..., :3]
 
 
-def test_a_visitor_drops_a_photograph_and_gets_it_in_color(url, browser, tmp_path):
+def test_a_visitor_drops_a_photograph_and_gets_it_in_color(url, browser, tmp_path):  # noqa: F811
     page = browser.new_page()
     asked, errors = [], []
     page.on("request", lambda request: asked.append(request.url))
@@ -370,7 +355,7 @@ def test_a_visitor_drops_a_photograph_and_gets_it_in_color(url, browser, tmp_pat
     assert [each for each in asked if not each.removeprefix("blob:").startswith(url)] == []
 
 
-def test_a_broken_file_is_a_line_on_the_page_and_the_picture_stays(url, browser):
+def test_a_broken_file_is_a_line_on_the_page_and_the_picture_stays(url, browser):  # noqa: F811
     page = browser.new_page()
     page.goto(url)
     drop(page, "good.jpg", LEMUR.read_bytes())
@@ -388,7 +373,7 @@ def test_a_broken_file_is_a_line_on_the_page_and_the_picture_stays(url, browser)
 
 
 @pytest.mark.parametrize("width", [400, 1100])
-def test_the_page_fits_its_window(url, browser, width):
+def test_the_page_fits_its_window(url, browser, width):  # noqa: F811
     page = browser.new_page(viewport={"width": width, "height": 800})
     page.goto(url)
     drop(page, "wide.png", png(3000, 500))

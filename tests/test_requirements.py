@@ -41,7 +41,7 @@ def extras():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
     wanted = [line for lines in project["optional-dependencies"].values() for line in lines]
     assert [line for line in wanted if not re.fullmatch(r"[\w.-]+==[\w.]+", line)] == []
-    return {line.partition("==")[0] for line in wanted}
+    return {line.partition("==")[0].replace("-", "_") for line in wanted}
 
 
 def test_every_direct_dependency_is_pinned_exactly():
