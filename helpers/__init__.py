@@ -16,10 +16,13 @@ rooms above it:
   settings that it begins with; the photographs as networks see them and as they are shown.
 - ``ab_bins``, ``networks``: colors as classes; trained networks.
 - ``efficientnet``, ``embeddings``: pretrained networks, and what they see.
-- ``training``: the callbacks of a training, by the clock or by the step.
-- ``provenance``, ``records``, ``recorded``: how a network came about; its record; those that come with
-  the course.
-- ``colorize``: pictures of one's own, in color.
+- ``provenance``, ``training``: how a network came about; what stands around its training.
+- ``records``, ``recorded``: a network's record; those that come with the course.
+- ``colorize``, ``album``, ``preview``, ``own_picture``, ``app``: a picture of one's own in color; files and
+  folders of them; one that is looked at; the notebook's controls for it, and the page for visitors.
+- ``exercises``: answers that are checked, and handed in. In it: ``answers``, ``lesson_1``, ``lesson_2``,
+  ``lesson_3``, ``lesson_4``, ``lesson_5``, ``lesson_6``, ``grading``, ``worker``, ``submissions``.
+- ``doctor``: whether a machine is ready for all this.
 - ``runner``: the lessons, run one after the other. In it: ``plan``, ``progress``, ``environment``,
   ``execute``, ``pages``, ``run``.
 - ``__main__``: the command line.

@@ -1,4 +1,4 @@
-"""The command line: `python -m helpers run`, `colorize`, `fetch`, `sources`, `refresh`, `keep`."""
+"""The command line of the course: `python -m helpers COMMAND`."""
 
 import argparse
 import codecs
@@ -141,15 +141,54 @@ def _parser() -> argparse.ArgumentParser:
     )
     color.add_argument("--force", action="store_true", help="replace results that are there already")
 
+    app = commands.add_parser("app", help="open a page on which visitors color a photograph")
+    app.set_defaults(command=_app)
+    app.add_argument(
+        "--host",
+        default="127.0.0.1",
+        metavar="ADDRESS",
+        help="where to listen: 127.0.0.1 for this machine alone, 0.0.0.0 for all that reach it",
+    )
+    app.add_argument("--port", type=port, metavar="N", help="the port; 8000 or a free one if not given")
+
+    doctor = commands.add_parser("doctor", help="see whether this machine is ready for the course")
+    doctor.set_defaults(command=_doctor)
+    doctor.add_argument("--quick", action="store_true", help="leave out the training of some seconds")
+
     keep = commands.add_parser(
         "keep", help="make the networks of a run the recorded ones, and write the README's table anew"
     )
     keep.set_defaults(command=_keep)
     keep.add_argument("run", metavar="RUN", help="the folder that lessons 3 to 6 wrote to")
 
+    progress = commands.add_parser(
+        "progress",
+        help="show which exercises are solved, in your notebooks or in folders of submitted ones",
+        description="Run the answers of notebooks again and show which exercises they solve. "
+        "This runs the code that was handed in, with your rights; read it first if you do not trust it.",
+    )
+    progress.set_defaults(command=_progress)
+    progress.add_argument(
+        "notebooks", nargs="*", metavar="FOLDER", help="folders or notebooks; the course's own if not given"
+    )
+    progress.add_argument("--csv", metavar="FILE", help="write the table to a file for spreadsheets too")
+    progress.add_argument(
+        "--limit",
+        type=seconds,
+        default=20.0,
+        metavar="SECONDS",
+        help="the longest that one exercise may run; 20 seconds if not given",
+    )
+
     sources = commands.add_parser("sources", help="list the sets of photographs that the course knows")
     sources.set_defaults(command=_sources)
     return parser
+
+
+def _doctor(options: argparse.Namespace) -> int:
+    from helpers import doctor
+
+    return 1 if doctor.report(lambda line: print(line, flush=True), options.quick) else 0
 
 
 def minutes(text: str) -> float:
@@ -159,10 +198,24 @@ def minutes(text: str) -> float:
     return number
 
 
+def seconds(text: str) -> float:
+    """Read a number of seconds above 0."""
+    if not 0 < (number := float(text)) < math.inf:
+        raise argparse.ArgumentTypeError(f"{text} is not a number of seconds above 0")
+    return number
+
+
 def share(text: str) -> float:
     """Read a number from 0 to 1."""
     if not 0 <= (number := float(text)) <= 1:
         raise argparse.ArgumentTypeError(f"{text} is not a number from 0 to 1")
+    return number
+
+
+def port(text: str) -> int:
+    """Read the number of a port."""
+    if not 0 <= (number := int(text)) < 2**16:
+        raise argparse.ArgumentTypeError(f"{text} is not the number of a port, 0 to 65535")
     return number
 
 
@@ -228,12 +281,23 @@ def _colorize(options: argparse.Namespace) -> int:
         missing = [each for each in inputs if each != "-" and not places.typed(each).exists()]
     if missing:
         raise _RefusedError(f"there is no {', '.join(missing)}")
-    from helpers import colorize
+    from helpers import album, colorize
 
     with _refusing():
         installed.check_backend()
         colorizer = colorize.load(options.network, options.vividness)
-    return 1 if colorize.run(inputs, options.out, colorizer, options.force) else 0
+    return 1 if album.run(inputs, options.out, colorizer, options.force) else 0
+
+
+def _app(options: argparse.Namespace) -> int:
+    with _refusing():
+        installed.check_backend()
+        installed.check_extra("app", "starlette", "uvicorn")
+    from helpers import app
+
+    with _refusing():
+        app.run(options.host, options.port)
+    return 0
 
 
 def _keep(options: argparse.Namespace) -> int:
@@ -248,6 +312,26 @@ def _keep(options: argparse.Namespace) -> int:
     for path in kept:
         print(path.relative_to(places.ROOT))
     return 0
+
+
+def _progress(options: argparse.Namespace) -> int:
+    from helpers.exercises import submissions
+    from helpers.exercises.grading import numbers
+
+    with _refusing():
+        given = options.notebooks or places.lessons(places.NOTEBOOKS)
+        paths = submissions.find(given)
+        csv = options.csv and places.typed(options.csv)
+        if csv is not None:
+            places.check_folder(csv.parent)
+            if csv.suffix == ".ipynb" or csv.is_dir():
+                raise CourseError(f"{csv} is not a name for a CSV file")
+        installed.check_backend()
+    rows = list(submissions.progress(paths, options.limit))
+    print(submissions.table(rows, numbers()))
+    if csv is not None:
+        submissions.write_csv(csv, rows, numbers())
+    return 1 if any(row.problem for row in rows) else 0
 
 
 def _sources(options: argparse.Namespace) -> int:

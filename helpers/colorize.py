@@ -6,38 +6,46 @@ than their pixels.
 """
 
 import io
-import os
 import struct
 import sys
 import zlib
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from functools import lru_cache
-from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageCms, ImageOps
-from tqdm import tqdm
+from PIL import Image, ImageCms, ImageFile, ImageOps
 
-from helpers import files, networks, recorded, records
+from helpers import networks, recorded, records
 from helpers.backend import keras
 from helpers.embeddings import Backbone, grey_input, load_backbone
 from helpers.errors import CourseError
 from helpers.lab import normalize, rgb_to_lab, to_gamut
-from helpers.photographs import archives, decode
-from helpers.photographs.transfer import progress
+from helpers.photographs import decode
 from helpers.places import typed
 from helpers.threads import on_threads
 
 STRIP = 2**20  # pixels that are converted at once by a thread
 COARSEST = 32  # the encoder halves the size five times
-TOGETHER = 2**24  # values of the pictures that wait to be colored together
 LONGEST = 1024  # pixels, the longest side that a network sees, of a picture however long
 # CIE units by which the colors of a twentieth of a photograph differ from its main hue, at least; else it
 # is a toned print, such as sepia.
 OTHER_HUE = 5
-# What a format can hold in color; others become PNG.
-HOLDS_COLOR = {"JPEG", "PNG", "WEBP", "TIFF", "BMP", "JPEG2000", "AVIF", "PPM"}
+HAS_COLOR = "has color already: its lightness alone is used"
+LESS_DEEP = (
+    "has sixteen bits a channel, with transparency or with a color profile other than sRGB: eight are kept"
+)
+# The formats that can hold color, each with the ending of its files; others become PNG.
+ENDINGS = {
+    "JPEG": ".jpg",
+    "PNG": ".png",
+    "WEBP": ".webp",
+    "TIFF": ".tif",
+    "BMP": ".bmp",
+    "JPEG2000": ".jp2",
+    "AVIF": ".avif",
+    "PPM": ".ppm",
+}
 _SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
 # Of the first level of EXIF data, what says something of the picture, whatever its layout: description,
 # camera, resolution, program, date, author, rights, rating, Windows' own texts, and the parts for exposure
@@ -58,6 +66,8 @@ _TOLD = {
     0x8825,
 }
 _TOLD |= set(range(0x9C9B, 0x9CA0))
+# By the last letter of Pillow's name: big, little, and this machine's own.
+_OTHER_ORDER = {"B": "L", "L": "B", "N": "B" if sys.byteorder == "little" else "L"}
 _SAVE = {
     "JPEG": {"quality": 95, "subsampling": 0},
     "WEBP": {"quality": 95},
@@ -87,6 +97,11 @@ class Colorizer:
     backbone: Backbone | None = None
     vividness: float = 0.0
 
+    @property
+    def can_be_told(self) -> bool:
+        """Whether it heeds the vividness."""
+        return isinstance(self.network.output, list)
+
 
 def load(name: str | None = None, vividness: float | None = None) -> Colorizer:
     """Load the network to color with.
@@ -110,8 +125,7 @@ def load(name: str | None = None, vividness: float | None = None) -> Colorizer:
         If there is no such network, if its record is missing, or if it cannot be told how vivid to be.
     """
     known = recorded.names()
-    if name is None:
-        name = "colorizer" if "colorizer" in known else min(known, key=_error)
+    name = best() if name is None else name
     if name in known:
         path = recorded.MODELS / f"{name}.keras"
     elif (path := typed(name)).suffix != ".keras" or not path.is_file():
@@ -122,17 +136,27 @@ def load(name: str | None = None, vividness: float | None = None) -> Colorizer:
         )
     record = records.read(path.with_suffix(".json"))
     network = networks.load(path)
-    can_be_told = isinstance(network.output, list)
-    if vividness is not None and not can_be_told:
-        raise CourseError(f"{path.stem} has one answer alone: only the colorizer can be told how vivid to be")
-    if vividness is None:
-        vividness = record.get("vivid", {}).get("vividness", 0.0) if can_be_told else 0.0
     backbone = load_backbone(record["settings"]["backbone"]) if len(network.inputs) > 1 else None
-    return Colorizer(network, record["resolution"], backbone, vividness)
+    colorizer = Colorizer(network, record["resolution"], backbone)
+    if vividness is None:
+        vividness = record.get("vivid", {}).get("vividness", 0.0) if colorizer.can_be_told else 0.0
+    elif not colorizer.can_be_told:
+        raise CourseError(f"{path.stem} has one answer alone: only the colorizer can be told how vivid to be")
+    return replace(colorizer, vividness=vividness)
 
 
-def _error(name: str) -> float:
-    return recorded.read(name)["metrics"]["delta_e"]["mean"]
+def best() -> str:
+    """Name the network to color with if no other is asked for.
+
+    Returns
+    -------
+    str
+        The colorizer, or while it has no record the one with the lowest ΔE.
+    """
+    known = recorded.names()
+    if "colorizer" in known:
+        return "colorizer"
+    return min(known, key=lambda name: recorded.read(name)["metrics"]["delta_e"]["mean"])
 
 
 @dataclass(frozen=True)
@@ -142,22 +166,32 @@ class Original:
     Attributes
     ----------
     pixels : (height, width) or (height, width, 3) ndarray of uint8 or uint16
-        sRGB, upright; uint16 only in grey.
+        sRGB, upright.
     alpha : PIL.Image.Image or None
         Its transparency, in mode L.
     format : str
         As Pillow calls it.
     exif : bytes
         Without orientation and thumbnail; b'' for none.
-    colored : bool
-        Whether it has color already.
+    notes : tuple of str
+        What whoever gave it should know, each to follow the picture's name.
     """
 
     pixels: np.ndarray
     alpha: Image.Image | None
     format: str
-    exif: bytes
-    colored: bool
+    exif: bytes = b""
+    notes: tuple[str, ...] = ()
+
+    def bare(self) -> "Original":
+        """Give what belongs to it without the pixels: `encode` needs none, and they take the most memory.
+
+        Returns
+        -------
+        Original
+            A picture of no height.
+        """
+        return replace(self, pixels=self.pixels[:0].copy())
 
 
 def read(data: bytes) -> Original:
@@ -179,17 +213,60 @@ def read(data: bytes) -> Original:
         If there is nothing to decode, with the reason in one line.
     """
     upright = decode.open_picture(data)
+    notes = (HAS_COLOR,) if _has_color(upright) else ()
     with Image.open(io.BytesIO(data), formats=decode.FORMATS) as image:
         kind, alpha = image.format, None
         if image.mode.startswith("I;16"):
             pixels = np.asarray(ImageOps.exif_transpose(image)).astype(np.uint16, copy=False)
-            return Original(pixels, alpha, kind, _exif(image), colored=False)
+            return Original(pixels, alpha, kind, _exif(image))
+        if _is_deep(image):
+            if image.mode == "RGB" and _is_srgb(image):
+                return Original(_deep_pixels(data), alpha, kind, _exif(image), notes)
+            notes += (LESS_DEEP,)
         if image.has_transparency_data:
             # Over white, as `open_picture` puts it, a transparent edge would be too light.
             transparent = ImageOps.exif_transpose(image).convert("RGBA")
             alpha, upright = transparent.getchannel("A"), transparent.convert("RGB")
         # Last, as it takes the orientation from the picture's own data.
-        return Original(np.asarray(upright), alpha, kind, _exif(image), _has_color(upright))
+        return Original(np.asarray(upright), alpha, kind, _exif(image), notes)
+
+
+def _is_deep(image: Image.Image) -> bool:
+    """Tell sixteen bits a channel from the eight that Pillow makes of them."""
+    return bool(image.tile) and all(";16" in _layout(tile)[0] for tile in image.tile)
+
+
+def _layout(tile: ImageFile._Tile) -> tuple[str, tuple]:
+    """Give the order in which the bytes of a tile lie, as Pillow names it, and what else it must know."""
+    first, *others = tile.args if isinstance(tile.args, tuple) else (tile.args,)
+    return str(first), tuple(others)
+
+
+def _deep_pixels(data: bytes) -> np.ndarray:
+    """Read sixteen bits a channel: Pillow reads the upper eight, and the lower if told the other order."""
+
+    def eight(data: bytes, swapped: bool) -> np.ndarray:
+        with Image.open(io.BytesIO(data), formats=decode.FORMATS) as image:
+            if swapped:
+                tiles = [(tile, *_layout(tile)) for tile in image.tile]
+                image.tile = [
+                    tile._replace(args=(order[:-1] + _OTHER_ORDER[order[-1]], *others))
+                    for tile, order, others in tiles
+                ]
+            return np.asarray(ImageOps.exif_transpose(image))
+
+    pixels = eight(data, swapped=False).astype(np.uint16)
+    pixels <<= 8
+    pixels |= eight(data, swapped=True)
+    return pixels
+
+
+def _is_srgb(image: Image.Image) -> bool:
+    try:
+        profile = ImageCms.ImageCmsProfile(io.BytesIO(image.info["icc_profile"]))
+        return "sRGB" in ImageCms.getProfileDescription(profile)
+    except (KeyError, OSError, ImageCms.PyCMSError):  # none, or a damaged one, which says nothing
+        return True
 
 
 def _has_color(image: Image.Image) -> bool:
@@ -225,6 +302,23 @@ def colorize(originals: Sequence[Original], colorizer: Colorizer) -> list[np.nda
     list of (height, width, 3) ndarray of uint8 or uint16
         sRGB. A color that no screen can show is made less colorful, at the same lightness and hue.
     """
+    ab = predict(originals, colorizer)
+    return [recolor(original.pixels, colors) for original, colors in zip(originals, ab, strict=True)]
+
+
+def predict(originals: Sequence[Original], colorizer: Colorizer) -> list[np.ndarray]:
+    """Let a network look at pictures.
+
+    Parameters
+    ----------
+    originals, colorizer
+        As for `colorize`.
+
+    Returns
+    -------
+    list of (h, w, 2) ndarray of float32
+        Each picture's a and b in CIE units, in the size that the network gives.
+    """
     seen = [_seen(original, colorizer.side) for original in originals]
     found: dict[int, np.ndarray] = {}
     for shape in {L.shape for L in seen}:
@@ -234,7 +328,7 @@ def colorize(originals: Sequence[Original], colorizer: Colorizer) -> list[np.nda
             inputs = [L, colorizer.backbone.network.predict_on_batch(grey_input(L, colorizer.backbone))]
         ab = networks.predict_ab(colorizer.network, inputs, colorizer.vividness)
         found |= dict(zip(rows, ab, strict=True))
-    return [_recolor(original.pixels, found[row]) for row, original in enumerate(originals)]
+    return [found[row] for row in range(len(originals))]
 
 
 def _seen(original: Original, side: int) -> np.ndarray:
@@ -242,17 +336,49 @@ def _seen(original: Original, side: int) -> np.ndarray:
     height, width = original.pixels.shape[:2]
     # As many pixels as the squares that the network was trained on, so that things have the size it knows.
     scale = side / (height * width) ** 0.5
-    shape = [
+    wide, high = (
         int(np.clip(round(length * scale / COARSEST) * COARSEST, COARSEST, LONGEST))
         for length in (width, height)
-    ]
-    deep = original.pixels.dtype == np.uint16
-    pixels = (original.pixels >> 8).astype(np.uint8) if deep else original.pixels
-    small = Image.fromarray(pixels).resize(shape, Image.Resampling.LANCZOS, reducing_gap=3).convert("RGB")
-    return normalize(rgb_to_lab(np.asarray(small)[None]))[0]
+    )
+    small = reduced(original.pixels, (wide, high))
+    return normalize(rgb_to_lab(small[None]))[0]
 
 
-def _recolor(pixels: np.ndarray, ab: np.ndarray) -> np.ndarray:
+def reduced(pixels: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Bring a picture to another size.
+
+    Parameters
+    ----------
+    pixels : (height, width) or (height, width, 3) ndarray of uint8 or uint16
+        As `Original` has it.
+    size : tuple of int
+        The new width and height.
+
+    Returns
+    -------
+    (height, width, 3) ndarray of uint8
+        Antialiased.
+    """
+    eight = (pixels >> 8).astype(np.uint8) if pixels.dtype == np.uint16 else pixels
+    small = Image.fromarray(eight).resize(size, Image.Resampling.LANCZOS, reducing_gap=3)
+    return np.asarray(small.convert("RGB"))
+
+
+def recolor(pixels: np.ndarray, ab: np.ndarray) -> np.ndarray:
+    """Put colors over a picture's own lightness.
+
+    Parameters
+    ----------
+    pixels : (height, width) or (height, width, 3) ndarray of uint8 or uint16
+        The picture, as `Original` has it.
+    ab : (h, w, 2) ndarray of float32
+        The colors, as `predict` gives them; they are enlarged.
+
+    Returns
+    -------
+    (height, width, 3) ndarray of uint8 or uint16
+        sRGB. A color that no screen can show is made less colorful, at the same lightness and hue.
+    """
     height, width = pixels.shape[:2]
     planes = [Image.fromarray(np.ascontiguousarray(ab[..., channel])) for channel in range(2)]
     most = np.iinfo(pixels.dtype).max
@@ -285,7 +411,10 @@ def lightness(pixels: np.ndarray) -> np.ndarray:
     (h, w) ndarray of float32
         L, 0..100.
     """
-    return _of_levels(pixels.dtype)[pixels] if pixels.ndim == 2 else rgb_to_lab(pixels)[..., 0]
+    if pixels.ndim == 2:
+        return _of_levels(pixels.dtype)[pixels]
+    deep = pixels.dtype == np.uint16
+    return rgb_to_lab(pixels.astype(np.float32) / np.iinfo(np.uint16).max if deep else pixels)[..., 0]
 
 
 @lru_cache
@@ -343,7 +472,7 @@ def result_format(original: Original) -> str:
     """
     if original.format == "MPO":
         return "JPEG"
-    holds = {"PNG", "TIFF"} if original.pixels.dtype == np.uint16 else HOLDS_COLOR
+    holds = {"PNG", "TIFF"} if original.pixels.dtype == np.uint16 else ENDINGS.keys()
     return original.format if original.format in holds else "PNG"
 
 
@@ -365,110 +494,3 @@ def _deep_png(rgb: np.ndarray, exif: bytes) -> bytes:
         chunk(b"IEND", b""),
     ]
     return b"\x89PNG\r\n\x1a\n" + b"".join(chunks)
-
-
-# The command ------------------------------------------------------------------------------------------
-
-
-def run(inputs: Sequence[str], out: str | None, colorizer: Colorizer, force: bool) -> int:
-    """Color files, folders, or what comes in, and write the results under their final names when whole.
-
-    Parameters
-    ----------
-    inputs : sequence of str
-        Files, folders, or ``-`` alone for standard input to standard output.
-    out : str, optional
-        A file for one picture, a folder for more; if not given, each result lies beside its original.
-    colorizer : Colorizer
-        The network.
-    force : bool
-        Whether results that are there already are replaced.
-
-    Returns
-    -------
-    int
-        How many pictures could not be colored; each was named.
-    """
-    if list(inputs) == ["-"]:
-        original = _open(sys.stdin.buffer.read(), "standard input")
-        content = encode(original, colorize([original], colorizer)[0])
-        if out is None:
-            sys.stdout.buffer.write(content)
-        else:
-            _check(None, typed(out), original, force)
-            files.write_bytes(typed(out), content)
-        return 0
-    tasks = list(_tasks([typed(each) for each in inputs], typed(out) if out else None))
-    failed = 0
-    together: list[tuple[Path, Path, Original]] = []
-
-    def finish() -> int:
-        colored = colorize([original for _, _, original in together], colorizer)
-        wrong = 0
-        for (source, target, original), rgb in zip(together, colored, strict=True):
-            try:
-                files.write_bytes(target, encode(original, rgb))
-            except OSError as error:
-                wrong += _name(bar, source, error)
-            bar.update()
-        together.clear()
-        return wrong
-
-    with progress(notebook=False, total=len(tasks), desc="coloring", unit=" pictures") as bar:
-        for source, target, reason in tasks:
-            try:
-                if reason:
-                    raise CourseError(reason)
-                original = _open(source.read_bytes(), str(source))
-                together.append((source, _check(source, target, original, force), original))
-            except (CourseError, OSError) as error:
-                failed += _name(bar, source, error)
-                bar.update()
-            if len(together) == networks.BATCH or sum(each.pixels.size for _, _, each in together) > TOGETHER:
-                failed += finish()
-        failed += finish() if together else 0
-    return failed
-
-
-def _name(bar: tqdm, source: Path, error: Exception) -> int:
-    bar.write(f"{source}: {getattr(error, 'strerror', None) or error}", file=sys.stderr)
-    return 1
-
-
-def _open(data: bytes, name: str) -> Original:
-    original = read(data)
-    if original.colored:
-        print(f"{name} has color already: its lightness alone is used", file=sys.stderr)
-    return original
-
-
-def _check(source: Path | None, target: Path, original: Original, force: bool) -> Path:
-    """Give the target the ending of what is written, and see that nothing is lost by it."""
-    if result_format(original) != original.format and original.format != "MPO":
-        target = target.with_suffix(".png")
-    if target.exists() and not force:
-        raise CourseError(f"{target} is there already: give --force")
-    if source is not None and target.exists() and target.samefile(source):
-        raise CourseError(f"{target} would replace the original")
-    return target
-
-
-def _tasks(inputs: Sequence[Path], out: Path | None) -> Iterator[tuple[Path, Path, str]]:
-    """Pair each picture with where its result belongs, or with the reason why it is none."""
-    single = len(inputs) == 1 and not inputs[0].is_dir()
-    for path in inputs:
-        if not path.is_dir():
-            beside = path.with_name(f"{path.stem}-colored{path.suffix}")
-            if out is None:
-                target = beside
-            else:
-                target = (
-                    out if single and not (out.is_dir() or str(out).endswith(os.sep)) else out / path.name
-                )
-            yield path, target, "" if path.exists() else "there is no such file"
-            continue
-        home = out or path.with_name(f"{path.resolve().name}-colored")
-        results = home.resolve()
-        for name, file, reason in archives.files_of(path):
-            if results not in file.resolve().parents:
-                yield file, home / name, reason

@@ -141,9 +141,24 @@ def play(draw: Callable[..., Figure], **controls: ipywidgets.ValueWidget) -> Non
     beside = ipywidgets.VBox([*controls.values()], layout={"width": "380px", "max_width": "100%"})
     # Where both do not fit side by side, the picture goes below the controls.
     box = ipywidgets.HBox([beside, picture], layout={"flex_flow": "row wrap"})
-    view = {"version_major": 2, "version_minor": 0, "model_id": box.model_id}
-    hint = f"Controls ({', '.join(controls)}): run this cell in JupyterLab to move them."
-    display({"text/plain": hint, "application/vnd.jupyter.widget-view+json": view}, raw=True)
+    live(box, f"Controls ({', '.join(controls)}): run this cell in JupyterLab to move them.")
+
+
+def live(widget: ipywidgets.DOMWidget, hint: str, metadata: Mapping[str, object] | None = None) -> None:
+    """Show a widget, or where no kernel is behind it a line of text.
+
+    Parameters
+    ----------
+    widget : ipywidgets.DOMWidget
+        The widget.
+    hint : str
+        The line; nbval compares it.
+    metadata : mapping, optional
+        What the page must know of the widget, if it is not one of ipywidgets' own.
+    """
+    view = {"version_major": 2, "version_minor": 0, "model_id": widget.model_id}
+    data = {"text/plain": hint, "application/vnd.jupyter.widget-view+json": view}
+    display(data, metadata=metadata, raw=True)
 
 
 def photograph_grid(

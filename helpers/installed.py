@@ -51,6 +51,26 @@ def check_backend() -> None:
         )
 
 
+def check_extra(extra: str, *packages: str) -> None:
+    """See that the packages of an extra of pyproject.toml are there.
+
+    Parameters
+    ----------
+    extra : str
+        Its name.
+    *packages : str
+        The packages that are needed.
+
+    Raises
+    ------
+    CourseError
+        If one is missing; the message says how to install the extra.
+    """
+    if missing := [name for name in packages if not _is_there(name)]:
+        command = f'{PYTHON} -m pip install -e ".[{extra}]"'
+        raise CourseError(f"{missing[0]} is not installed: run `{command}` in the course's folder")
+
+
 def _is_there(package: str) -> bool:
     try:
         return find_spec(package) is not None

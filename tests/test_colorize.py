@@ -6,7 +6,8 @@ import sys
 
 import numpy as np
 import pytest
-from PIL import Image, ImageOps, features
+import tifffile
+from PIL import Image, ImageCms, ImageOps, features
 
 from helpers import colorize, networks, places
 from helpers.__main__ import main
@@ -171,8 +172,6 @@ def test_transparency_stays(colorizer):
 
 @pytest.mark.parametrize("form", ["PNG", "TIFF"])
 def test_sixteen_bits_stay(form, colorizer):
-    import tifffile
-
     ramp = np.linspace(20000, 45000, 90 * 60).astype(np.uint16).reshape(60, 90)
     original = colorize.read(saved(Image.fromarray(ramp), form))
     content = colorize.encode(original, colorize.colorize([original], colorizer)[0])
@@ -187,9 +186,106 @@ def test_sixteen_bits_stay(form, colorizer):
     assert_only_the_color_is_new(image, Image.fromarray((ramp >> 8).astype(np.uint8)))
 
 
-def test_the_result_says_that_it_is_srgb(colorizer):
-    from PIL import ImageCms
+def deep_scan(form, pixels, **options):
+    """A file of sixteen bits a channel, which Pillow does not write."""
+    if form == "PNG":
+        return colorize._deep_png(pixels, options.get("exif", b""))
+    target = io.BytesIO()
+    tifffile.imwrite(target, pixels, photometric="rgb", **options)
+    return target.getvalue()
 
+
+@pytest.fixture
+def toned():
+    """A toned print, scanned at sixteen bits: more levels than eight bits hold."""
+    ramp = np.linspace(20000, 45000, 90 * 60).reshape(60, 90, 1)
+    return np.rint(ramp * [1, 0.9, 0.8]).astype(np.uint16)
+
+
+@pytest.mark.parametrize(
+    ("form", "options"),
+    [
+        ("PNG", {}),
+        ("TIFF", {}),
+        ("TIFF", {"byteorder": ">"}),
+        ("TIFF", {"compression": "zlib"}),
+        ("TIFF", {"compression": "zlib", "predictor": True, "byteorder": ">"}),
+    ],
+)
+def test_sixteen_bits_stay_in_a_scan_with_color_too(form, options, toned, colorizer):
+    original = colorize.read(deep_scan(form, toned, **options))
+    np.testing.assert_array_equal(original.pixels, toned)
+    assert original.notes == ()
+    (rgb,) = colorize.colorize([original], colorizer)
+    assert rgb.dtype == np.uint16
+    L = [rgb_to_lab(each.astype(np.float32) / 65535)[..., 0] for each in (rgb, toned)]
+    np.testing.assert_allclose(L[0], L[1], atol=0.02)
+    content = colorize.encode(original, rgb)
+    np.testing.assert_array_equal(colorize.read(content).pixels, rgb)
+
+
+def test_a_scan_of_sixteen_bits_is_turned_upright(toned):
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    original = colorize.read(deep_scan("PNG", toned, exif=exif.tobytes()))
+    np.testing.assert_array_equal(original.pixels, np.rot90(toned, -1))
+
+
+@pytest.mark.parametrize("kind", ["transparent", "another color space"])
+def test_where_sixteen_bits_cannot_stay_it_is_said(kind, toned, tmp_path, network, capsys):
+    path = tmp_path / "scan.tif"
+    if kind == "transparent":
+        pixels = np.concatenate([toned, np.full((60, 90, 1), 30000, np.uint16)], axis=-1)
+        path.write_bytes(deep_scan("TIFF", pixels, extrasamples=["unassalpha"]))
+    else:
+        wide = ImageCms.ImageCmsProfile(ImageCms.createProfile("XYZ")).tobytes()
+        path.write_bytes(deep_scan("TIFF", toned, iccprofile=wide))
+    assert main(["colorize", str(path), "--network", network]) == 0
+    assert f"scan.tif {colorize.LESS_DEEP}\n" in capsys.readouterr().err
+    assert Image.open(tmp_path / "scan-colored.tif").mode == ("RGBA" if kind == "transparent" else "RGB")
+
+
+def sepia(rgb):
+    return rgb * [1, 0.87, 0.68]
+
+
+def scratched(rgb):
+    rgb = rgb.copy()
+    rgb[:, 20], rgb[:, 61], rgb[10:13, 40:43] = 245, 10, 245
+    return rgb
+
+
+def lined(rgb):
+    """The lines of a print or of an old screen: every other row darker."""
+    rgb = rgb.copy()
+    rgb[::2] *= 0.7
+    return rgb
+
+
+DAMAGES = {
+    "sepia": [sepia],
+    "scratches": [scratched],
+    "lines": [lined],
+    "all of it": [lined, scratched, sepia],
+}
+
+
+@pytest.mark.parametrize("damages", DAMAGES.values(), ids=DAMAGES)
+def test_an_old_print_keeps_its_lightness_and_loses_its_tone(damages, colorizer):
+    rgb = np.asarray(picture().convert("RGB")).astype(float)
+    for damage in damages:
+        rgb = damage(rgb)
+    print_ = Image.fromarray(np.rint(rgb).astype(np.uint8))
+    data = saved(print_, "PNG")
+    assert colorize.read(data).notes == (), "a tone is no color that somebody gave by mistake"
+    image = colored(data, colorizer)
+    found, given = (rgb_to_lab(np.asarray(each)) for each in (image, print_))
+    assert np.abs(found[..., 0] - given[..., 0]).max() <= 1
+    room = (given[..., 0] > 20) & (given[..., 0] < 80)  # in black and white there is none for color
+    np.testing.assert_allclose(np.median(found[room][:, 1:], axis=0), np.multiply(AB, 128), atol=1)
+
+
+def test_the_result_says_that_it_is_srgb(colorizer):
     profile = colored(saved(picture(), "PNG"), colorizer).info["icc_profile"]
     assert "sRGB" in ImageCms.getProfileDescription(ImageCms.ImageCmsProfile(io.BytesIO(profile)))
 

@@ -235,6 +235,17 @@ def test_the_grid_has_a_place_for_each_photograph_and_leaves_the_others_empty():
     pyplot.close(figure)
 
 
+def test_a_small_picture_averages_the_pixels_that_it_has_no_room_for():
+    lines = np.ones((600, 600))
+    lines[::12] = 0
+    figure = display.photograph_grid([[lines]], height=0.6)
+    figure.canvas.draw()
+    drawn = np.asarray(figure.canvas.buffer_rgba())[..., 0]
+    column = drawn[:, drawn.shape[1] // 2]
+    assert ((column > 20) & (column < 235)).any()
+    pyplot.close(figure)
+
+
 def test_curves_count_epochs_from_one_and_name_what_they_show():
     figure = display.curves({"A": {"loss": [3, 2, 1], "val_loss": [4, 3, 2]}, "B": {"loss": [1]}}, "error")
     first, second = figure.axes

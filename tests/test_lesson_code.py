@@ -3,6 +3,7 @@
 import ast
 import dataclasses
 import importlib.util
+import io
 import os
 import subprocess
 import sys
@@ -12,8 +13,13 @@ from types import SimpleNamespace
 import nbformat
 import numpy as np
 import pytest
+from PIL import Image
+from scipy.spatial import cKDTree
+from skimage import data
+from skimage.color import rgb2lab
 
 from helpers import ab_bins, efficientnet, profiles
+from helpers.augment import CONTRASTS
 from helpers.backend import keras
 from helpers.lab import denormalize, lab_to_rgb, normalize, rgb_to_lab
 from helpers.places import NOTEBOOKS
@@ -55,6 +61,78 @@ def noise(*shape, low=0.0, seed=0):
 
 def colored(network, *inputs):
     return ops.convert_to_numpy(network(inputs[0] if len(inputs) == 1 else list(inputs), training=False))
+
+
+# Lesson 1: leaks -------------------------------------------------------------------------------------
+
+
+def squares():
+    return [picture[:224, 40:264, :3] for picture in (data.astronaut(), data.chelsea(), data.coffee())]
+
+
+def saved_anew(picture):
+    Image.fromarray(picture).save(file := io.BytesIO(), "jpeg", quality=30)
+    return np.asarray(Image.open(file))
+
+
+def test_a_leak_is_seen_by_the_picture_and_not_by_the_name():
+    """A copy, mirrored, paler or saved anew, lies above the bound of lesson 1's claim, and others below."""
+    views = lesson_code("01_data_download", "views")["views"]
+    train = views(np.stack(squares()))
+    copies = (np.copy, saved_anew, lambda picture: picture[:, ::-1], lambda picture: picture // 4 + 150)
+    for copy in copies:
+        others = views(np.stack([copy(picture) for picture in squares()]))
+        upright, mirrored = (np.einsum("nij,mij->nm", view, others) for view in (train, train[:, :, ::-1]))
+        alike = np.maximum(upright, mirrored)
+        assert np.diag(alike).min() > 0.97
+        assert alike[~np.eye(3, dtype=bool)].max() < 0.9
+
+
+def test_a_photograph_of_one_grey_is_like_no_other():
+    views = lesson_code("01_data_download", "views")["views"]
+    flat, other = views(np.stack([np.full((32, 32, 3), 90, np.uint8), data.chelsea()[:32, :32]]))
+    assert (flat * other).sum() == 0
+
+
+# Lesson 2: gamut, coarse color, and contrast ---------------------------------------------------------
+
+
+@pytest.mark.parametrize("L", [30, 65, 90])
+def test_the_plane_of_a_and_b_shows_what_a_screen_shows_and_no_more(L):
+    """Held against the colors of a screen themselves, by scikit-image."""
+    picture, share = lesson_code("02_lab_and_augmentation", "plane")["plane"](L)
+    inside = (picture != 0.9).any(axis=-1)
+    assert inside.mean() == pytest.approx(share, abs=1e-3)
+    levels = np.linspace(0, 1, 86)
+    screen = rgb2lab(np.stack(np.meshgrid(levels, levels, levels), axis=-1).reshape(1, -1, 3))[0]
+    screen = screen[np.abs(screen[:, 0] - L) < 0.3, 1:]
+    at = np.rint(screen).astype(int) + 100
+    assert inside[at[:, 1].clip(0, 200), at[:, 0].clip(0, 200)].mean() > 0.95
+    b, a = np.nonzero(inside)
+    distance, _ = cKDTree(screen).query(np.stack([a, b], axis=-1) - 100)
+    assert distance.max() < 8
+
+
+def test_coarse_color_keeps_the_lightness_and_the_means_of_the_color():
+    lab = rgb_to_lab(noise(32, 24, 3) * 0.1 + 0.4)
+    code = lesson_code("02_lab_and_augmentation", "coarse coarser", lab=lab)
+    changed = rgb_to_lab(code["coarser"](color=8))
+    np.testing.assert_allclose(changed[..., 0], lab[..., 0], atol=0.02)
+    np.testing.assert_allclose(changed[:8, :8, 1:].mean((0, 1)), lab[:8, :8, 1:].mean((0, 1)), atol=0.02)
+    assert np.ptp(changed[:8, :8, 1:], axis=(0, 1)).max() < 0.05
+    coarse_lightness = rgb_to_lab(code["coarser"](lightness=8))
+    np.testing.assert_allclose(coarse_lightness[..., 1:], lab[..., 1:], atol=0.02)
+
+
+@pytest.mark.parametrize("operation", CONTRASTS)
+def test_contrast_on_lightness_moves_no_color_that_can_be_shown(operation):
+    code = lesson_code("02_lab_and_augmentation", "on_lightness moved")
+    rgb = noise(48, 48, 3) * 0.04 + np.linspace(0.3, 0.7, 48, dtype="float32")[:, None, None]
+    lab = rgb_to_lab(rgb)
+    changed = code["on_lightness"](operation, lab)
+    middle = np.abs(rgb_to_lab(changed)[..., 0] - 50) < 40  # near black and white nothing has color
+    assert code["moved"](changed, lab)[middle].max() < 0.1
+    assert np.abs(rgb_to_lab(changed) - lab)[..., 0].max() > 5
 
 
 # Lesson 2: the story's augmentation ------------------------------------------------------------------

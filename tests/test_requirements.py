@@ -4,6 +4,7 @@ import ast
 import re
 import subprocess
 import sys
+import tomllib
 from importlib.metadata import packages_distributions
 
 import nbformat
@@ -35,6 +36,14 @@ def canonical(name):
     return re.sub(r"[-_.]+", "-", name).lower()
 
 
+def extras():
+    """What is the reader's to install: tests that need it skip without. Each is imported by its own name."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    wanted = [line for lines in project["optional-dependencies"].values() for line in lines]
+    assert [line for line in wanted if not re.fullmatch(r"[\w.-]+==[\w.]+", line)] == []
+    return {line.partition("==")[0].replace("-", "_") for line in wanted}
+
+
 def test_every_direct_dependency_is_pinned_exactly():
     lines = (ROOT / "requirements.txt").read_text("utf-8").splitlines()
     wanted = [line for line in lines if line and not line.startswith(("#", "-e "))]
@@ -44,10 +53,9 @@ def test_every_direct_dependency_is_pinned_exactly():
     distributions = packages_distributions()
     modules = {name for source in sources() for name in imported(source)} - own - {"helpers"}
     third_party = modules - sys.stdlib_module_names
-    # JAX and PyTorch are the reader's to install: tests that need them skip without.
     unpinned = {
         name
-        for name in third_party - {"jax", "torch"}
+        for name in third_party - extras()
         if not pinned & {canonical(package) for package in distributions.get(name, ())}
     }
     assert unpinned == set()

@@ -1,0 +1,381 @@
+"""Visitors give the page a photograph and get it in color; nothing else can be had, and nothing stays."""
+
+import http.client
+import io
+import os
+import signal
+import socket
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from urllib.parse import urlsplit
+
+import numpy as np
+import pytest
+import requests
+from browser import browser  # noqa: F401
+from PIL import Image
+
+from helpers import colorize, places
+from helpers.__main__ import main
+from helpers.errors import CourseError
+from helpers.lab import rgb_to_lab
+
+pytest.importorskip("starlette", reason="the app's extra is not installed")
+pytest.importorskip("uvicorn", reason="the app's extra is not installed")
+
+from helpers import app
+
+LEMUR = places.SAMPLE / "animal_lemur.jpg"
+COLOR = {"network": "colorizer", "vividness": "0.5"}
+
+
+@contextmanager
+def started(folder, *words):
+    """The app as a process of its own, in an empty folder, with an empty folder for what is temporary."""
+    places_of_its_own = folder / "here", folder / "temporary"
+    for place in places_of_its_own:
+        place.mkdir()
+    command = [sys.executable, "-m", "helpers", "app", *words]
+    settings = {**os.environ, "PYTHONPATH": str(places.ROOT), "TMPDIR": str(places_of_its_own[1])}
+    process = subprocess.Popen(
+        command,
+        cwd=places_of_its_own[0],
+        env=settings,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        line = process.stdout.readline()
+        assert line.endswith("colors photographs; Ctrl-C ends it\n"), process.stderr.read()
+        yield process, line.split()[0]
+    finally:
+        process.kill()
+        process.wait()
+
+
+@pytest.fixture(scope="module")
+def url(tmp_path_factory):
+    with started(tmp_path_factory.mktemp("app"), "--port", "0") as (_, address):
+        yield address
+
+
+def pixels(data):
+    return np.asarray(Image.open(io.BytesIO(data)).convert("RGB"))
+
+
+def chroma(rgb):
+    return np.linalg.norm(rgb_to_lab(rgb)[..., 1:], axis=-1).mean()
+
+
+def png(width, height, mode="L"):
+    target = io.BytesIO()
+    Image.new(mode, (width, height)).save(target, "PNG")
+    return target.getvalue()
+
+
+def test_a_photograph_comes_back_as_the_command_colors_it(url):
+    answer = requests.post(f"{url}color", params=COLOR, data=LEMUR.read_bytes())
+    assert (answer.headers["content-type"], answer.headers["x-ending"]) == ("image/jpeg", ".jpg")
+    original = colorize.read(LEMUR.read_bytes())
+    wanted = colorize.encode(original, colorize.colorize([original], colorize.load("colorizer", 0.5))[0])
+    assert np.abs(pixels(answer.content).astype(int) - pixels(wanted)).mean() < 0.5
+
+
+def test_the_preview_is_grey_small_and_says_what_there_is_to_say(url):
+    large = io.BytesIO()
+    Image.open(LEMUR).resize((1800, 1200)).save(large, "PNG")
+    answer = requests.post(f"{url}preview", data=large.getvalue())
+    assert pixels(answer.content).shape == (427, 640, 3)
+    assert chroma(pixels(answer.content)) < 1
+    assert requests.utils.unquote(answer.headers["x-notes"]) == f'["{colorize.HAS_COLOR}"]'
+
+
+def test_the_network_and_the_vividness_are_heeded(url):
+    found = [
+        chroma(pixels(requests.post(f"{url}color", params=asked, data=LEMUR.read_bytes()).content))
+        for asked in (
+            {"network": "baseline"},
+            {"network": "colorizer", "vividness": 0},
+            {"network": "colorizer", "vividness": 1},
+        )
+    ]
+    assert len(set(found)) == 3
+    assert found[1] < found[2]
+    offered = requests.get(f"{url}settings").json()["networks"]
+    assert offered[0]["name"] == "colorizer"
+    assert [each["name"] for each in offered if each["vivid"]] == ["colorizer"]
+
+
+def test_several_visitors_at_once_each_get_their_own(url):
+    photographs = [path.read_bytes() for path in sorted(places.SAMPLE.glob("monument_*.jpg"))[:6]]
+    with ThreadPoolExecutor(len(photographs)) as visitors:
+        answers = list(
+            visitors.map(lambda data: requests.post(f"{url}color", params=COLOR, data=data), photographs)
+        )
+    for given, answer in zip(photographs, answers, strict=True):
+        lightness, wanted = (rgb_to_lab(pixels(data))[..., 0] for data in (answer.content, given))
+        assert np.abs(lightness - wanted).mean() < 1
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/file=/etc/passwd",
+        "/gradio_api/file=/etc/passwd",
+        f"/file={places.ROOT}/README.md",
+        f"/gradio_api/file={places.ROOT}/README.md",
+        "/../app.py",
+        "/page/../../app.py",
+        "/..%2f..%2fREADME.md",
+        "/%2e%2e/app.py",
+        "//etc/passwd",
+        "/etc/passwd",
+        "/widget.js",
+        "/docs",
+        "/openapi.json",
+    ],
+)
+def test_no_file_can_be_had_by_its_path(url, path):
+    # A plain connection: a client would tidy the path.
+    connection = http.client.HTTPConnection(urlsplit(url).netloc)
+    connection.request("GET", path)
+    answer = connection.getresponse()
+    assert (answer.status, answer.read()) == (404, b"Not Found")
+
+
+@pytest.mark.parametrize(
+    ("asked", "data", "line"),
+    [
+        (COLOR, b"", "the file is empty"),
+        (COLOR, b"<script>alert(1)</script>", "text, not a picture"),
+        (COLOR, LEMUR.read_bytes()[:3000], "damaged or cut off"),
+        (COLOR, png(8000, 7000, "1"), "56 megapixels are too many. At most 50 MB and 50 megapixels."),
+        (COLOR, bytes(50_000_001), "the file is too large. At most 50 MB and 50 megapixels."),
+        ({"network": "../../baseline"}, b"", "there is no such network"),
+        ({"network": "colorizer", "vividness": "nan"}, b"", "the vividness is a number from 0 to 1"),
+        ({"network": "colorizer", "vividness": "bold"}, b"", "the vividness is a number from 0 to 1"),
+        ({"network": "baseline", "vividness": "1"}, png(9, 9), None),
+    ],
+)
+def test_what_cannot_be_colored_is_a_line(url, asked, data, line):
+    answer = requests.post(f"{url}color", params=asked, data=data)
+    if line is None:
+        assert answer.ok
+        return
+    assert answer.status_code == 422
+    assert answer.headers["content-type"].startswith("text/plain")
+    assert answer.text.startswith(line)
+    assert "\n" not in answer.text
+
+
+def test_every_answer_forbids_what_comes_from_elsewhere(url):
+    for path in ("", "page.js", "settings", "nothing"):
+        headers = requests.get(url + path).headers
+        assert "default-src 'none'" in headers["content-security-policy"]
+        assert headers["cache-control"] == "no-store"
+        assert "access-control-allow-origin" not in headers
+    page = (
+        requests.get(url).text + requests.get(f"{url}page.css").text + requests.get(f"{url}picture.css").text
+    )
+    assert "//" not in page.replace("<!--", "")
+
+
+def test_on_loopback_no_other_name_is_answered(url):
+    assert requests.get(url, headers={"host": "evil.example"}).status_code == 400
+    assert requests.get(url, headers={"host": f"localhost:{urlsplit(url).port}"}).ok
+
+
+def test_ctrl_c_ends_it_and_nothing_stays(tmp_path):
+    with started(tmp_path, "--port", "0") as (process, url):
+        assert requests.post(f"{url}color", params=COLOR, data=LEMUR.read_bytes()).ok
+        with socket.create_connection((urlsplit(url).hostname, urlsplit(url).port)) as gone:
+            gone.sendall(b"POST /preview HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9\r\n\r\nhalf")
+        assert requests.get(url).ok
+        process.send_signal(signal.SIGINT)
+        assert process.wait(30) == 0
+        assert process.stderr.read() == ""
+    assert [path.name for path in tmp_path.rglob("*") if path.is_file()] == []
+
+
+# Where it listens -------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def taken():
+    """A port that another program listens at."""
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        yield other.getsockname()[1]
+
+
+@pytest.fixture
+def served(monkeypatch):
+    """Who would be served: the names that are answered, in place of a server."""
+    names = []
+    monkeypatch.setattr(app, "create", names.append)
+    monkeypatch.setattr(app.uvicorn.Server, "run", lambda self, sockets: None)
+    return names
+
+
+def test_a_port_that_is_taken_is_refused_in_one_line(taken, served, capsys):
+    assert main(["app", "--port", str(taken)]) == 2
+    said = capsys.readouterr().err
+    assert said == f"error: cannot listen at 127.0.0.1, port {taken}: Address already in use\n"
+
+
+def test_an_address_that_is_none_is_refused_in_one_line(served, capsys):
+    assert main(["app", "--host", "256.0.0.1"]) == 2
+    said = capsys.readouterr().err
+    assert said.startswith("error: cannot listen at 256.0.0.1: ")
+    assert said.count("\n") == 1
+
+
+def test_if_the_usual_port_is_taken_another_is_said(taken, served, monkeypatch, capsys):
+    monkeypatch.setattr(app, "PORT", taken)
+    app.run("127.0.0.1", None)
+    said = capsys.readouterr()
+    assert said.err == f"port {taken} is taken: this is another one\n"
+    assert urlsplit(said.out.split()[0]).port not in (None, taken)
+    assert served == [[*app.AT_HOME, "127.0.0.1"]]
+
+
+def test_other_machines_are_let_in_only_if_asked_for_and_it_is_said(served, capsys):
+    app.run("0.0.0.0", 0)
+    said = capsys.readouterr().err
+    assert said == (
+        "listening at 0.0.0.0: every machine that reaches this one can send it pictures, unencrypted\n"
+    )
+    assert served == [["*"]]
+    app.run("127.0.0.2", 0)
+    assert capsys.readouterr().err == ""
+    assert served[1] == [*app.AT_HOME, "127.0.0.2"]
+
+
+@pytest.mark.parametrize("words", [["--port", "65536"], ["--port", "http"]])
+def test_a_port_is_a_number(words):
+    with pytest.raises(SystemExit):
+        main(["app", *words])
+
+
+def test_without_its_extra_it_says_how_to_install_it(monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "uvicorn", None)
+    assert main(["app"]) == 2
+    said = capsys.readouterr().err
+    assert said.startswith("error: uvicorn is not installed: run `")
+    assert said.endswith('-m pip install -e ".[app]"` in the course\'s folder\n')
+    assert said.count("\n") == 1
+
+
+def test_a_picture_that_does_not_come_is_not_waited_for(monkeypatch):
+    import anyio
+
+    class Slow:
+        async def stream(self):
+            yield b"a"
+            await anyio.sleep(60)
+
+    monkeypatch.setattr(app, "PATIENCE", 0)
+    with pytest.raises(CourseError, match="did not come over within 0 seconds"):
+        anyio.run(app._body, Slow())
+
+
+# In a browser -----------------------------------------------------------------------------------------
+
+DROP = """([selector, name, numbers]) => {
+    const carried = new DataTransfer();
+    carried.items.add(new File([new Uint8Array(numbers)], name));
+    document.querySelector(selector).dispatchEvent(
+        new DragEvent("drop", { dataTransfer: carried, bubbles: true, cancelable: true }));
+}"""
+PIXELS = """async (image) => {
+    await image.decode();
+    const canvas = Object.assign(document.createElement("canvas"),
+        { width: image.naturalWidth, height: image.naturalHeight });
+    const context = canvas.getContext("2d");
+    context.drawImage(image, 0, 0);
+    const { data } = context.getImageData(0, 0, canvas.width, canvas.height);
+    return [canvas.height, canvas.width, Array.from(data)];
+}"""
+
+
+def drop(page, name, data):
+    page.wait_for_selector(".own-picture")  # the page builds it when its networks have come
+    page.evaluate(DROP, [".own-picture", name, list(data)])
+
+
+def drawn(page, selector):
+    """What the browser shows, (height, width, 3) uint8."""
+    height, width, numbers = page.locator(selector).evaluate(PIXELS)
+    return np.array(numbers, np.uint8).reshape(height, width, 4)[..., :3]
+
+
+def test_a_visitor_drops_a_photograph_and_gets_it_in_color(url, browser, tmp_path):  # noqa: F811
+    page = browser.new_page()
+    asked, errors = [], []
+    page.on("request", lambda request: asked.append(request.url))
+    page.on("console", lambda message: errors.append(message.text) if message.type == "error" else None)
+    page.on("pageerror", lambda error: errors.append(str(error)))
+    page.goto(url)
+    assert "At most 50 MB and 50 megapixels." in page.locator(".limits").inner_text()
+    drop(page, "grandmother.jpg", LEMUR.read_bytes())
+    page.wait_for_selector(".wipe:not([hidden])")
+    assert page.locator(".says").inner_text() == f"grandmother.jpg {colorize.HAS_COLOR}."
+    before, after = drawn(page, ".before"), drawn(page, ".after")
+    assert chroma(before) < 1
+    assert chroma(after) > 4
+    assert np.abs(rgb_to_lab(before)[..., 0] - rgb_to_lab(after)[..., 0]).mean() < 1
+
+    # The wipe, by its keys.
+    clip = "image => getComputedStyle(image).clipPath"
+    assert page.locator(".after").evaluate(clip) == "inset(0px 0px 0px 50%)"
+    page.locator(".wipe input").focus()
+    page.keyboard.press("ArrowRight")
+    assert page.locator(".after").evaluate(clip) == "inset(0px 0px 0px 51%)"
+
+    # The vividness and the network: the picture follows.
+    for act in (
+        lambda: page.locator(".vividness input").fill("0"),
+        lambda: page.locator(".networks select").select_option("baseline"),
+    ):
+        shown = page.locator(".after").get_attribute("src")
+        act()
+        page.wait_for_function("shown => document.querySelector('.after').src !== shown", arg=shown)
+        last, after = after, drawn(page, ".after")
+        assert np.abs(last.astype(int) - after).mean() > 0.5
+    assert page.locator(".vividness input").is_disabled()
+
+    with page.expect_download() as download:
+        page.get_by_role("button", name="Download in full size").click()
+    assert download.value.suggested_filename == "grandmother-colored.jpg"
+    download.value.save_as(tmp_path / "result.jpg")
+    assert Image.open(tmp_path / "result.jpg").size == Image.open(LEMUR).size
+    assert errors == []
+    assert [each for each in asked if not each.removeprefix("blob:").startswith(url)] == []
+
+
+def test_a_broken_file_is_a_line_on_the_page_and_the_picture_stays(url, browser):  # noqa: F811
+    page = browser.new_page()
+    page.goto(url)
+    drop(page, "good.jpg", LEMUR.read_bytes())
+    page.wait_for_selector(".wipe:not([hidden])")
+    shown = page.locator(".after").get_attribute("src")
+    drop(page, "<b>bad</b>.jpg", b"remember the milk")
+    page.wait_for_selector(".says.wrong")
+    assert page.locator(".says").inner_text() == "<b>bad</b>.jpg: text, not a picture"
+    assert page.locator(".after").get_attribute("src") == shown
+    page.evaluate(
+        "() => document.querySelector('.own-picture').dispatchEvent(new DragEvent('drop',"
+        "{ dataTransfer: new DataTransfer(), bubbles: true }))"
+    )
+    assert page.locator(".says").inner_text().startswith("That was no file")
+
+
+@pytest.mark.parametrize("width", [400, 1100])
+def test_the_page_fits_its_window(url, browser, width):  # noqa: F811
+    page = browser.new_page(viewport={"width": width, "height": 800})
+    page.goto(url)
+    drop(page, "wide.png", png(3000, 500))
+    page.wait_for_selector(".wipe:not([hidden])")
+    assert page.evaluate("document.documentElement.scrollWidth - innerWidth") <= 0
