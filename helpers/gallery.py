@@ -20,7 +20,7 @@ from helpers.profiles import Lesson
 from helpers.records import NETWORKS, VIVID
 
 # The page holds each in some twenty versions, so it shows no more than these, to stay a file that one mails.
-MOST_PHOTOGRAPHS = 24
+MOST_PHOTOGRAPHS = 20
 _PAGE = Path(__file__).with_name("gallery_page")
 _QUALITY = 82  # of WebP
 _DRAWING = (300, 150)  # width and height of a learning curve, in the units of its SVG
@@ -53,7 +53,7 @@ class Coloring:
         return f"{self.title} ({self.group})" if self.group else self.title
 
 
-def write_gallery(lesson: Lesson, shown: Photographs, colored: Mapping[str, np.ndarray]) -> Path:
+def write_gallery(lesson: Lesson, shown: Photographs, colored: Mapping[str, np.ndarray]) -> None:
     """Write `gallery.html` into a run's folder: one file that needs no network.
 
     It shows the first test photographs, at most `MOST_PHOTOGRAPHS`. Their order is that of `split.csv` or of
@@ -67,11 +67,6 @@ def write_gallery(lesson: Lesson, shown: Photographs, colored: Mapping[str, np.n
         The test photographs, at the size at which they are shown.
     colored : mapping of str to (n, size, size, 3) ndarray of uint8
         Title → what each network of the run made of them.
-
-    Returns
-    -------
-    Path
-        The page. A line says what it holds.
     """
     few = shown[:MOST_PHOTOGRAPHS]
     ours = [
@@ -88,13 +83,11 @@ def write_gallery(lesson: Lesson, shown: Photographs, colored: Mapping[str, np.n
         total=len(shown),
         seed=lesson.seed,
     )
-    path = lesson.out / GALLERY
-    files.write_text(path, page)
+    files.write_text(lesson.out / GALLERY, page)
     print(
         f"{GALLERY} is in the run's folder: {len(few)} of {len(shown)} test photographs, "
         f"colored by {len(theirs)} recorded networks and {len(ours)} of this run"
     )
-    return path
 
 
 def render(

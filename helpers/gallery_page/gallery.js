@@ -42,10 +42,14 @@ function compare() {
     const range = find("input", figure);
     range.setAttribute("aria-label", `${names[row]}: the line between ${one.name} and ${other.name}`);
     const measured = [...new Set([colorings[0], one, other])].filter((coloring) => coloring.psnr);
-    find(".numbers", figure).textContent = measured.map((coloring) => numbers(coloring, row)).join(" · ");
+    find(".numbers", figure).replaceChildren(...measured.map((coloring) => {
+      const line = document.createElement("span");
+      line.textContent = numbers(coloring, row);
+      return line;
+    }));
     wipe(figure);
   });
-  find("#count").textContent = `${rows.length} of ${names.length} shown.`;
+  find("#count").textContent = `${rows.length} of ${names.length} photographs.`;
 }
 
 figures.forEach((figure) => {
@@ -164,8 +168,8 @@ if (game) {
     start.hidden = result.hidden = true;
     arena.hidden = stop.hidden = false;
     ["#tested", "#seed"].forEach((id) => { find(id).disabled = true; });
-    find("#answer-left").focus();
-    find("#arena").scrollIntoView({ block: "nearest" });
+    find("#answer-left").focus({ preventScroll: true });
+    arena.scrollIntoView({ block: "center" });
     show(current);
   }
 
