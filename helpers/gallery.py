@@ -175,7 +175,7 @@ def _entry(truth: np.ndarray, coloring: Coloring) -> dict[str, object]:
         return entry | {"delta_e": [0.0] * len(truth), "psnr": None}
     measured = metrics.measure(truth, coloring.rgb)
     return entry | {
-        metric: [round(value, 2) for value in measured[metric].tolist()] for metric in ("delta_e", "psnr")
+        metric: [round(value, 4) for value in measured[metric].tolist()] for metric in ("delta_e", "psnr")
     }
 
 

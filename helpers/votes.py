@@ -79,7 +79,7 @@ def rule() -> str:
     return (
         f"In {CATCH_ROUNDS} of the {ROUNDS} rounds the made-up picture has another photograph's colors. "
         f"Who misses more than {MOST_MISSED} of them is left out; who answers at random passes "
-        f"in {chance_to_pass():.0%} of the games."
+        f"in {_percent(chance_to_pass())} of the games."
     )
 
 
@@ -232,11 +232,15 @@ def _refuse(path: Path, reason: object) -> int:
     return 1
 
 
+def _percent(share: float) -> str:
+    return f"{100 * share:.0f} %"
+
+
 def _table(pooled: dict[str, tuple[int, int]]) -> str:
     rows = [("network", "votes", "fooled", "95 % interval")]
     for network, (fooled, rounds) in pooled.items():
         low, high = interval(fooled, rounds)
-        rows.append((network, str(rounds), f"{fooled / rounds:.0%}", f"{low:.0%} to {high:.0%}"))
+        rows.append((network, str(rounds), _percent(fooled / rounds), f"{_percent(low)} to {_percent(high)}"))
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return "\n".join(
         "  ".join(
