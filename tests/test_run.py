@@ -298,6 +298,15 @@ def test_a_run_leaves_notebooks_pages_a_summary_and_a_table(folder, tmp_path, ca
     *table, last = said.out.splitlines()
     assert last == f"open {Path('out', 'index.html')}"
     assert [line.split()[0] for line in table] == ["lesson", "01_one", "02_two"]
+
+
+def test_a_run_that_has_a_gallery_says_where_it_is(folder, tmp_path, capsys):
+    write_lesson(folder / "01_one.ipynb", f"open({str(tmp_path / 'out' / 'gallery.html')!r}, 'w').close()")
+    assert main("run", "--out", "out") == 0
+    assert capsys.readouterr().out.splitlines()[-2:] == [
+        f"open {Path('out', name)}" for name in ("index.html", "gallery.html")
+    ]
+    assert '<a href="gallery.html">' in (tmp_path / "out" / "index.html").read_text("utf-8")
     assert table[1].endswith("it goes up by 1, seed 3")
     # No terminal: a line for each lesson.
     one, two = said.err.splitlines()
