@@ -298,6 +298,11 @@ def test_a_run_leaves_notebooks_pages_a_summary_and_a_table(folder, tmp_path, ca
     *table, last = said.out.splitlines()
     assert last == f"open {Path('out', 'index.html')}"
     assert [line.split()[0] for line in table] == ["lesson", "01_one", "02_two"]
+    assert table[1].endswith("it goes up by 1, seed 3")
+    # No terminal: a line for each lesson.
+    one, two = said.err.splitlines()
+    assert re.fullmatch(r"01_one +\d+\.\d min  it goes up by 1, seed 3", one)
+    assert re.fullmatch(r"02_two +\d+\.\d min", two)
 
 
 def test_a_run_that_has_a_gallery_says_where_it_is(folder, tmp_path, capsys):
@@ -307,11 +312,6 @@ def test_a_run_that_has_a_gallery_says_where_it_is(folder, tmp_path, capsys):
         f"open {Path('out', name)}" for name in ("index.html", "gallery.html")
     ]
     assert '<a href="gallery.html">' in (tmp_path / "out" / "index.html").read_text("utf-8")
-    assert table[1].endswith("it goes up by 1, seed 3")
-    # No terminal: a line for each lesson.
-    one, two = said.err.splitlines()
-    assert re.fullmatch(r"01_one +\d+\.\d min  it goes up by 1, seed 3", one)
-    assert re.fullmatch(r"02_two +\d+\.\d min", two)
 
 
 def test_the_summary_keeps_lessons_that_ran_before(folder, tmp_path):
