@@ -20,6 +20,7 @@ rooms above it:
 - ``records``, ``recorded``: a network's record; those that come with the course.
 - ``colorize``, ``album``, ``preview``, ``own_picture``, ``app``: a picture of one's own in color; files and
   folders of them; one that is looked at; the notebook's controls for it, and the page for visitors.
+- ``votes``, ``gallery``: what viewers took for true; the page that shows a run's pictures, and asks them.
 - ``exercises``: answers that are checked, and handed in. In it: ``answers``, ``lesson_1``, ``lesson_2``,
   ``lesson_3``, ``lesson_4``, ``lesson_5``, ``lesson_6``, ``grading``, ``worker``, ``submissions``.
 - ``doctor``: whether a machine is ready for all this.

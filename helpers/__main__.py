@@ -180,6 +180,14 @@ def _parser() -> argparse.ArgumentParser:
         help="the longest that one exercise may run; 20 seconds if not given",
     )
 
+    votes = commands.add_parser(
+        "votes", help="pool the votes of a class: which colorings were taken for true photographs?"
+    )
+    votes.set_defaults(command=_votes)
+    votes.add_argument(
+        "files", nargs="+", metavar="FILE", help="files that players of the gallery have saved"
+    )
+
     sources = commands.add_parser("sources", help="list the sets of photographs that the course knows")
     sources.set_defaults(command=_sources)
     return parser
@@ -312,6 +320,14 @@ def _keep(options: argparse.Namespace) -> int:
     for path in kept:
         print(path.relative_to(places.ROOT))
     return 0
+
+
+def _votes(options: argparse.Namespace) -> int:
+    from helpers import votes
+
+    with _refusing():
+        paths = [places.typed(each) for each in options.files]
+    return 1 if votes.report(paths) else 0
 
 
 def _progress(options: argparse.Namespace) -> int:

@@ -90,7 +90,7 @@ def show(figure: Figure, alt: str, credits: Sequence[str] = ()) -> None:
     display(Image(data, format=kind), metadata={f"image/{kind}": {"alt": plain, **size}})
     display(Markdown(f"**Figure.** {alt}"))
     if credits:
-        items = "".join(f"<li>{_linked(_one_line(credit))}</li>" for credit in credits)
+        items = "".join(f"<li>{_linked(one_line(credit))}</li>" for credit in credits)
         folded = f"<details><summary>Whose photographs these are</summary><ul>{items}</ul></details>"
         _display("Whose photographs these are: see the page.", folded)
 
@@ -416,8 +416,19 @@ def _encode(figure: Figure) -> tuple[bytes, str, dict[str, int]]:
     return drawn.getvalue(), kind, {"width": width}
 
 
-def _one_line(text: str) -> str:
-    """Take line breaks, signs that turn the writing, and excess from a stranger's text."""
+def one_line(text: str) -> str:
+    """Take line breaks, signs that turn the writing, and excess from a stranger's text.
+
+    Parameters
+    ----------
+    text : str
+        A name or a credit, of whoever took the photograph.
+
+    Returns
+    -------
+    str
+        One line of at most 500 signs. It is not escaped for HTML.
+    """
     kinds = ({unicodedata.category(sign), unicodedata.bidirectional(sign)} for sign in text)
     seen = (sign if kind.isdisjoint(_UNSEEN) else " " for sign, kind in zip(text, kinds, strict=True))
     line = " ".join("".join(seen).split())

@@ -12,6 +12,7 @@ RUNS = ROOT / "runs"
 DATA = ROOT / "data"
 SAMPLE = DATA / "sample"
 MODELS = DATA / "models"
+GALLERY = "gallery.html"  # in a run's folder
 IMAGENET_CLASSES = DATA / "imagenet_classes.txt"
 
 # An environment variable: the folder for what is large and can be made again. A path that is not absolute

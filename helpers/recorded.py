@@ -10,7 +10,7 @@ from helpers import embeddings, files, metrics, networks, pairs, provenance, rec
 from helpers.errors import CourseError
 from helpers.places import MODELS, ROOT
 from helpers.profiles import PROFILES, Profile
-from helpers.records import NETWORKS, TRIVIAL, VIVID
+from helpers.records import NETWORKS, VIVID
 
 MOST_BYTES = 45_000_000
 README = ROOT / "README.md"
@@ -114,9 +114,7 @@ def table(only: Sequence[str] = ()) -> str:
         One line for each row, the mean over the interval in each cell; a column for each metric that
         all records have.
     """
-    trivial = read("trivial")
-    rows = {title: trivial[name]["metrics"] for name, title in TRIVIAL.items()}
-    rows |= {title: record["metrics"] for title, record in scored().items()}
+    rows = records.summaries(MODELS)
     columns = {key: each for key, each in metrics.shared(rows.values()).items() if not only or key in only}
     titles = [metric.title for metric in columns.values()]
     lines = [f"| | {' | '.join(titles)} |", f"| --- |{' ---: |' * len(titles)}"]

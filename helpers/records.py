@@ -179,6 +179,31 @@ def read(path: Path) -> dict:
     return json.loads(path.read_text(encoding="utf-8"))
 
 
+def summaries(folder: Path) -> dict[str, metrics.Summary]:
+    """Collect what was scored: the trivial answers, then the networks.
+
+    Parameters
+    ----------
+    folder : Path
+        Where the records are.
+
+    Returns
+    -------
+    dict of str to dict
+        Title → what `helpers.metrics.summarize` returned; a network that has no record is left out, and one
+        that can be told how vivid to be has two rows.
+    """
+    trivial = read(folder / "trivial.json")
+    rows = {title: trivial[name]["metrics"] for name, title in TRIVIAL.items()}
+    for name, title in NETWORKS.items():
+        if (path := folder / f"{name}.json").is_file():
+            record = read(path)
+            rows[title] = record["metrics"]
+            if vivid := VIVID.get(f"{name}_vivid"):
+                rows[vivid] = record["vivid"]["metrics"]
+    return rows
+
+
 def write(path: Path, record: Mapping[str, object]) -> None:
     """Write a record, whole or not at all.
 

@@ -305,6 +305,15 @@ def test_a_run_leaves_notebooks_pages_a_summary_and_a_table(folder, tmp_path, ca
     assert re.fullmatch(r"02_two +\d+\.\d min", two)
 
 
+def test_a_run_that_has_a_gallery_says_where_it_is(folder, tmp_path, capsys):
+    write_lesson(folder / "01_one.ipynb", f"open({str(tmp_path / 'out' / 'gallery.html')!r}, 'w').close()")
+    assert main("run", "--out", "out") == 0
+    assert capsys.readouterr().out.splitlines()[-2:] == [
+        f"open {Path('out', name)}" for name in ("index.html", "gallery.html")
+    ]
+    assert '<a href="gallery.html">' in (tmp_path / "out" / "index.html").read_text("utf-8")
+
+
 def test_the_summary_keeps_lessons_that_ran_before(folder, tmp_path):
     write_lesson(folder / "01_one.ipynb", *CLEAN)
     write_lesson(folder / "02_two.ipynb")

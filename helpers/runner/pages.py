@@ -85,7 +85,10 @@ def write_index(folder: Path) -> Path | None:
     if not paths:
         return None
     environment = Environment(loader=_TEMPLATES, autoescape=True)
-    content = environment.get_template("index.html.j2").render(lessons=[_entry(path) for path in paths])
+    content = environment.get_template("index.html.j2").render(
+        lessons=[_entry(path) for path in paths],
+        gallery=places.GALLERY if (folder / places.GALLERY).is_file() else None,
+    )
     files.write_text(folder / _INDEX, content + "\n")
     for path in paths:
         write_page(path)

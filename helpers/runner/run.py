@@ -12,7 +12,7 @@ from pathlib import Path
 import nbformat
 from nbformat import NotebookNode
 
-from helpers import files, profiles
+from helpers import files, places, profiles
 from helpers.errors import CourseError
 from helpers.runner import pages
 from helpers.runner.execute import PeakMemory, execute
@@ -89,6 +89,8 @@ def run(planned: Plan, cell_minutes: float = 600, done: list[Path] | None = None
         print(_table(results), end="")
         if index := pages.write_index(planned.out):
             print(f"open {from_here(index)}")
+        if (gallery_page := planned.out / places.GALLERY).is_file():
+            print(f"open {from_here(gallery_page)}")
     return results
 
 
