@@ -42,8 +42,10 @@ class Batches(keras.utils.PyDataset):
     ----------
     size : tuple of (int, int)
         Height and width of the pictures in a batch, in pixels.
-    key : str or None
-        What the photographs are kept under on disk, which changes with any of them; None for an array.
+    checksum : str or None
+        Of the photographs' files, names and splits, at any size; None for an array.
+    settings : dict
+        What each batch is drawn by: size, seed, flips, contrast and length, as JSON can hold them.
 
     Raises
     ------
@@ -90,7 +92,9 @@ class Batches(keras.utils.PyDataset):
         self.embedding, self.flips = embedding, flips
         self.crop, self.length, self.heads = crop, length, heads
         self.size = (crop, crop) if crop and augment else rgb.shape[1:3]
-        self.key = getattr(photographs, "key", None)
+        self.checksum = getattr(photographs, "checksum", None)
+        self.settings = {"batch_size": batch_size, "seed": seed, "length": length}
+        self.settings |= {"flips": list(flips), "contrast": list(contrast)}
         self._rgb = rgb
         if augment:
             # Plain arrays over the mapped file: taking part of a memory map costs more than of an array.

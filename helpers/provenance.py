@@ -199,10 +199,11 @@ def identity(model: keras.Model, batches: Batches) -> dict[str, object]:
     -------
     dict of str to object
         As JSON can hold it: ``size`` of the batches' pictures, ``network``, ``optimizer``, ``loss`` (of fixed
-        arrays) and ``photographs``.
+        arrays), ``photographs`` and ``batches``, what these are drawn by.
     """
     before = [keras.ops.convert_to_numpy(variable) for variable in model.variables]
-    found = {"size": batches.size, **_describe_model(model, batches[0]), "photographs": batches.key}
+    found = {"size": batches.size, **_describe_model(model, batches[0])}
+    found |= {"photographs": batches.checksum, "batches": batches.settings}
     found["network"] = list(found["network"].values())  # a part without a name gets another one each time
     for variable, value in zip(model.variables, before, strict=True):
         variable.assign(value)

@@ -215,14 +215,15 @@ CHANGES = {
     "network": {"filters": 8},
     "optimizer": {"rate": 0.02},
     "loss": {"loss": "mae"},
-    "photographs": {"key": "others"},
+    "photographs": {"checksum": "others"},
+    "batches": {"flips": ("left-right",)},
 }
 
 
-def fit_small(folder, filters=4, rate=0.01, loss="mse", key="these"):
+def fit_small(folder, filters=4, rate=0.01, loss="mse", checksum="these", flips=()):
     keras.utils.set_random_seed(0)
-    batches = Batches(photographs_of_noise(), 4, seed=1, contrast=())
-    batches.key = key
+    batches = Batches(photographs_of_noise(), 4, seed=1, flips=flips, contrast=())
+    batches.checksum = checksum
     L = keras.Input((None, None, 1))
     network = keras.Model(L, layers.Conv2D(2, 1)(layers.Conv2D(filters, 3, padding="same")(L)))
     network.compile(keras.optimizers.Adam(rate), loss)
