@@ -655,7 +655,7 @@ MUTATIONS = (
         "helpers/gallery.py",
         '.replace("<", "\\\\u003c")',
         "",
-        ("tests/test_gallery.py::test_the_name_of_a_photograph_and_its_credit_stay_text",),
+        ("tests/test_gallery_page.py::test_a_strangers_text_stays_text_and_the_policy_refuses_a_script",),
     ),
     Mutation(
         "gallery: a stranger's text is HTML",

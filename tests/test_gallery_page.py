@@ -10,7 +10,8 @@ from browser import browser, open_page, serious_violations  # noqa: F401
 
 from helpers import metrics, votes
 
-HOSTILE = '<img src=x onerror="window.hit=1">'
+# What is within the script that it opens would hide the end of the real one.
+HOSTILE = '<!--<script><img src=x onerror="window.hit=1">'
 SIDES = ("left", "right")
 
 
