@@ -746,8 +746,8 @@ MUTATIONS = (
     Mutation(
         "game: goes on after it was stopped",
         "helpers/gallery_page/gallery.js",
-        "  function end() {\n    clearTimeout(timer);\n    hide();\n    ready = false;\n",
-        "  function end() {\n    ready = false;\n",
+        "function end() {\n    clearTimeout(timer);\n",
+        "function end() {\n",
         ("tests/test_gallery_page.py::test_the_game_is_played_by_keys_alone_and_can_be_stopped",),
     ),
     Mutation(
