@@ -217,7 +217,7 @@ def report(paths: Sequence[Path]) -> int:
             del plays[path]
     for path, play in plays.items():
         verdict = "counted" if play.counts else f"left out: more than {MOST_MISSED}"
-        print(f"{path}: missed {play.missed} of {CATCH_ROUNDS} catch trials; {verdict}")
+        print(_line(path, f"missed {play.missed} of {CATCH_ROUNDS} catch trials; {verdict}"))
     counted = sum(play.counts for play in plays.values())
     print(f"{counted} of {len(paths)} files counted. {rule()}")
     if pooled := pool(plays.values()):
@@ -228,8 +228,13 @@ def report(paths: Sequence[Path]) -> int:
 
 
 def _refuse(path: Path, reason: object) -> int:
-    print(f"{path}: {reason}".replace("\n", "\\n"), file=sys.stderr)
+    print(_line(path, reason), file=sys.stderr)
     return 1
+
+
+def _line(path: Path, says: object) -> str:
+    # The name of a file may hold the end of a line.
+    return f"{path}: {says}".replace("\n", "\\n")
 
 
 def _percent(share: float) -> str:

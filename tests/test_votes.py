@@ -160,6 +160,17 @@ def test_who_is_left_out_is_named_and_is_no_error(tmp_path, capsys):
     assert f"1 of 2 files counted. {votes.rule()}" in captured.out
 
 
+def test_a_name_with_the_end_of_a_line_stays_in_its_line(tmp_path, capsys):
+    names = [tmp_path / "good\n1.csv", tmp_path / "bad\n1.csv"]
+    write(names[0], rows_of())
+    write(names[1], [])
+    assert main(["votes", *map(str, names)]) == 1
+    captured = capsys.readouterr()
+    assert captured.out.startswith(f"{tmp_path / 'good'}\\n1.csv: missed 0")
+    assert captured.err.startswith(f"{tmp_path / 'bad'}\\n1.csv: it does not hold")
+    assert len(captured.err.splitlines()) == 1
+
+
 def test_where_nobody_counts_there_is_no_table(tmp_path, capsys):
     assert main(["votes", str(write(tmp_path / "a.csv", rows_of(missed=8)))]) == 0
     said = capsys.readouterr().out
