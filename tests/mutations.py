@@ -246,7 +246,7 @@ MUTATIONS = (
     Mutation(
         "a page shows a picture at all its pixels",
         "helpers/display.py",
-        "round(picture.width / DENSITY[kind])",
+        "round(picture.width / DENSITY)",
         "picture.width",
         ("tests/test_display.py",),
     ),
