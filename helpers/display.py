@@ -32,9 +32,8 @@ from helpers.photographs import Photographs
 # the direction of what is written.
 _UNSEEN = {"Cc", "Cs", "Zl", "Zp", "LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI"}
 _LONGEST_CREDIT = 500
-# Pixels that are stored for one that a page shows. Lines get all that a fine screen has; photographs about
-# what a photograph of 224 pixels has where five stand in a row.
-DENSITY = {"png": 2, "jpeg": 1.1}
+# Pixels that are drawn for one that a page shows, as many as a fine screen has.
+DENSITY = 2
 # What the claims were made for, if they may fail now.
 _relaxed: list[str] = []
 
@@ -404,11 +403,11 @@ def _encode(figure: Figure) -> tuple[bytes, str, dict[str, int]]:
     kind = "jpeg" if any(axis.images for axis in figure.axes) else "png"
     # Color at half the resolution: lesson 2 shows why nobody sees it.
     options = {"jpeg": {"quality": 70, "subsampling": "4:2:0"}, "png": {"compress_level": 1}}[kind]
-    dpi = matplotlib.rcParams["savefig.dpi"] * DENSITY[kind]
+    dpi = matplotlib.rcParams["savefig.dpi"] * DENSITY
     figure.savefig(drawn := io.BytesIO(), format=kind, dpi=dpi, pil_kwargs=options)
     pyplot.close(figure)
     with PIL.Image.open(drawn) as picture:
-        width = round(picture.width / DENSITY[kind])
+        width = round(picture.width / DENSITY)
         if kind == "png":
             # Few colors are enough for lines, and take a third of the room.
             lines = picture.convert("RGB").quantize(256, dither=PIL.Image.Dither.NONE)

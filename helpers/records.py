@@ -37,6 +37,16 @@ NETWORKS = {
 VIVID = {"colorizer_vivid": "colorizer, vivid"}
 # Each network is compared with these, paired by photograph, in these metrics.
 AGAINST = ("grey", "mean_ab", "scaled_baseline_jsd", "baseline")
+# And with these: what it differs from in least. The colorizer is compared with every network of the story.
+NEIGHBORS = {
+    "local_global": ("no_vector",),
+    "local_global_ssim": ("local_global",),
+    "no_vector": ("baseline",),
+    "fusion": ("no_vector",),
+    "dcgan": ("baseline",),
+    "dcgan_rgb": ("dcgan",),
+    "colorizer": ("local_global", "local_global_ssim", "no_vector", "fusion", "dcgan", "dcgan_rgb"),
+}
 PAIRED = ("psnr", "delta_e", "ab_jsd")
 
 
@@ -138,7 +148,7 @@ def score(lesson: Lesson, measured: Mapping[str, Measured], **facts: object) -> 
             other: {
                 metric: metrics.compare(values, measured[other], metric, lesson.seed) for metric in PAIRED
             }
-            for other in AGAINST
+            for other in dict.fromkeys(AGAINST + NEIGHBORS.get(name.removesuffix("_vivid"), ()))
         }
         if name in VIVID:
             name = name.removesuffix("_vivid")

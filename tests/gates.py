@@ -14,7 +14,8 @@ from course_plugin import NOT_COMPARED
 from nbformat import NotebookNode
 from nbval.plugin import coalesce_streams
 
-MOST_BYTES = 1_000_000
+from helpers.runner.run import MOST_BYTES
+
 MOST_LINES = 15
 
 ABSOLUTE_PATH = re.compile(

@@ -202,7 +202,7 @@ def test_a_picture_looks_as_it_was_drawn(outputs):
     """Neither fewer colors for lines nor a JPEG's may be seen."""
     for figure in (line(), display.photograph_grid([[data.chelsea()]], ["cat"], height=2)):
         kind = "jpeg" if figure.axes[0].images else "png"
-        figure.savefig(drawn := io.BytesIO(), format="png", dpi=90 * display.DENSITY[kind])
+        figure.savefig(drawn := io.BytesIO(), format="png", dpi=90 * display.DENSITY)
         display.show(figure, "A picture.")
         stored = Image.open(io.BytesIO(b64decode(outputs[-2][0][f"image/{kind}"]))).convert("RGB")
         wanted = np.asarray(Image.open(drawn).convert("RGB"), float)

@@ -200,7 +200,7 @@ def test_the_baseline_repeats_itself_at_inference_only(lesson_3):
 def test_a_receptive_field_holds_the_pixels_that_change_the_number_and_no_other(lesson_3, depth):
     network = lesson_3["build_baseline"]()
     encoder = [layer for layer in network.layers if isinstance(layer, keras.layers.Conv2D)][:8]
-    code = lesson_code("03_baseline_cnn", "receptive_field", encoder=encoder)
+    code = lesson_code("03_baseline_cnn", "field_of", encoder=encoder)
     for layer in encoder:  # all above 0, so that nothing cancels out
         layer.set_weights([np.full_like(weights, 0.01) for weights in layer.get_weights()])
 
@@ -214,7 +214,7 @@ def test_a_receptive_field_holds_the_pixels_that_change_the_number_and_no_other(
         return x[:, place, place, 0], place
 
     seen, place = number(np.arange(64))
-    first, last = code["receptive_field"](depth, place)
+    first, last = code["field_of"](depth, place)
     found = np.flatnonzero(seen > seen.min() * (1 + 1e-6)) if seen.min() < seen.max() else np.arange(64)
     assert (found[0], found[-1]) == (max(first, 0), min(last, 63))
 

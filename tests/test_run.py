@@ -1,6 +1,7 @@
 """The runner, on small lessons made here; tests/test_notebooks.py has it run the real ones."""
 
 import ast
+import io
 import json
 import os
 import re
@@ -9,10 +10,12 @@ import signal
 import subprocess
 import sys
 import tempfile
+from base64 import b64decode
 from pathlib import Path
 from types import SimpleNamespace
 
 import nbformat
+import PIL.Image
 import psutil
 import pytest
 from conftest import CLEAN, PARAMETERS, write_lesson
@@ -748,6 +751,31 @@ def test_refresh_drops_what_widgets_leave(folder):
     path = write_lesson(folder / "01_one.ipynb", WIDGET)
     run.refresh([path])
     assert "widgets" not in nbformat.read(path, as_version=4).metadata
+
+
+def noise_of_width(side):
+    """A cell that shows a photograph of noise, and says how wide a page is to show it."""
+    return (
+        "import io, numpy, PIL.Image\nfrom IPython.display import display\n"
+        f"noise = numpy.random.default_rng(0).integers(0, 256, ({side}, {side}, 3), numpy.uint8)\n"
+        "PIL.Image.fromarray(noise).save(drawn := io.BytesIO(), 'jpeg', quality=70)\n"
+        "from base64 import b64encode\n"
+        "picture = {'image/jpeg': b64encode(drawn.getvalue()).decode()}\n"
+        "display(picture, raw=True, metadata={'image/jpeg': {'width': 400}})"
+    )
+
+
+@pytest.mark.parametrize(("side", "least", "most"), [(600, 600, 600), (1300, 650, 1170)])
+def test_refresh_stores_photographs_as_sharp_as_a_notebook_has_room_for(folder, side, least, most):
+    path = write_lesson(folder / "01_one.ipynb", noise_of_width(side))
+    run.refresh([path])
+    (output,) = (out for cell in nbformat.read(path, as_version=4).cells for out in cell.get("outputs", ()))
+    with PIL.Image.open(io.BytesIO(b64decode(output.data["image/jpeg"]))) as stored:
+        assert stored.format == "JPEG"
+        assert stored.width == stored.height
+        assert least <= stored.width <= most
+    assert output.metadata["image/jpeg"]["width"] == 400
+    assert path.stat().st_size < run.MOST_BYTES
 
 
 def test_refresh_of_an_unknown_lesson_lists_the_known(folder, capsys):

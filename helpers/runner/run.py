@@ -1,15 +1,17 @@
 """Run the lessons in order, with their progress shown and a record."""
 
+import io
 import json
 import tempfile
 import textwrap
 import time
-from base64 import b64decode
+from base64 import b64decode, b64encode
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import nbformat
+import PIL.Image
 from nbformat import NotebookNode
 
 from helpers import files, places, profiles
@@ -19,6 +21,10 @@ from helpers.runner.execute import PeakMemory, execute
 from helpers.runner.plan import Plan, from_here
 from helpers.runner.progress import Progress
 
+# A repository's page shows no larger notebook.
+MOST_BYTES = 1_000_000
+# How much smaller than they were drawn the photographs of a notebook may be stored, from the sharpest on.
+SHARES = (1.0, 0.9, 0.8, 0.7, 0.6, 0.5)
 # In a run's folder: what each cell took, for the next run's estimate.
 SECONDS = ".seconds.json"
 
@@ -118,7 +124,8 @@ def refresh(lessons: Sequence[Path], cell_minutes: float = 600, done: list[Path]
     """Run notebooks with their own defaults, and store the outputs in them.
 
     A notebook of which a cell fails stays as it was. The picture of a cell that
-    is tagged `gallery` is stored beside the notebooks too, for the README.
+    is tagged `gallery` is stored beside the notebooks too, for the README. The
+    photographs in a notebook are stored as sharp as it has room for.
 
     Parameters
     ----------
@@ -140,9 +147,11 @@ def refresh(lessons: Sequence[Path], cell_minutes: float = 600, done: list[Path]
             output, started = Path(folder) / lesson.name, time.monotonic()
             notebook = execute(lesson, output, {}, cell_minutes, progress)
             progress.end_lesson(lesson, (time.monotonic() - started) / 60, pages.headline(notebook))
+            picture = gallery(notebook)
             _strip(notebook)
+            _fit(notebook)
             files.write_text(lesson, nbformat.writes(notebook) + "\n")
-            if picture := gallery(notebook):
+            if picture:
                 files.write_bytes(lesson.with_name("gallery.jpg"), picture)
             if done is not None:
                 done.append(lesson)
@@ -238,6 +247,28 @@ def _strip(notebook: NotebookNode) -> None:
             metadata.pop(name, None)
         if not metadata.get("tags", True):
             del metadata["tags"]
+
+
+def _fit(notebook: NotebookNode) -> None:
+    """Shrink the photographs of a notebook until a repository's page shows it, at the same width."""
+    outputs = [output for cell in notebook.cells for output in cell.get("outputs", ())]
+    pictures = [
+        (each.data, each.data["image/jpeg"]) for each in outputs if "image/jpeg" in each.get("data", {})
+    ]
+    for share in SHARES:
+        for data, drawn in pictures:
+            data["image/jpeg"] = drawn if share == 1 else _shrunk(drawn, share)
+        if len(nbformat.writes(notebook).encode()) < MOST_BYTES:
+            return
+
+
+def _shrunk(drawn: str, share: float) -> str:
+    """Make a JPEG in base64 smaller, to a share of its width and height."""
+    with PIL.Image.open(io.BytesIO(b64decode(drawn))) as picture:
+        size = [max(1, round(side * share)) for side in picture.size]
+        smaller = picture.resize(size, PIL.Image.Resampling.LANCZOS)
+    smaller.save(stored := io.BytesIO(), "jpeg", quality=70, subsampling="4:2:0")
+    return b64encode(stored.getvalue()).decode()
 
 
 def _table(results: Sequence[Result]) -> str:
