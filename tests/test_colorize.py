@@ -315,6 +315,20 @@ def network(tmp_path, colorizer):
     return str(path)
 
 
+@pytest.mark.parametrize(("given", "seen"), [(1, 32), (64, 128), (96, 160), (224, 224), (1000, 224)])
+def test_a_small_picture_is_enlarged_less_than_twice_before_a_network_sees_it(given, seen, monkeypatch):
+    shapes = []
+
+    def predict_ab(network, L, vividness):
+        shapes.append(L.shape)
+        return np.zeros((1, *L.shape[1:3], 2), "float32")
+
+    monkeypatch.setattr(networks, "predict_ab", predict_ab)
+    picture = colorize.Original(np.full((given, given), 90, np.uint8), None, "PNG")
+    colorize.predict([picture], Colorizer(None, 224, None))
+    assert shapes == [(1, seen, seen, 1)]
+
+
 def test_a_file_is_colored_beside_itself_and_never_replaced(network, tmp_path, capsys):
     grandmother = tmp_path / "grandmother.jpg"
     picture().save(grandmother, quality=100)
