@@ -22,6 +22,7 @@ from helpers import ab_bins, efficientnet, profiles
 from helpers.augment import CONTRASTS
 from helpers.backend import keras
 from helpers.lab import denormalize, lab_to_rgb, normalize, rgb_to_lab
+from helpers.losses import ssim
 from helpers.places import NOTEBOOKS
 
 ops = keras.ops
@@ -338,6 +339,24 @@ def test_the_embedding_can_be_normalized_by_what_was_seen(lesson_4):
     assert max(losses) < 4  # two answers within -1..1 are at most 2 apart
 
 
+def test_each_part_of_ssim_notices_what_it_compares_and_nothing_else():
+    code = lesson_code("04_fusion_inception", "steps bell weights parts_of_ssim")
+    window = noise(11, 11) * 0.4 + 0.3
+    mean = (code["weights"] * window).sum()
+    changes = {
+        "luminance": window + 0.2,
+        "contrast": mean + (window - mean) / 2,
+        "structure": window[::-1],
+    }
+    for place, (name, changed) in enumerate(changes.items()):
+        parts = code["parts_of_ssim"](window, changed)
+        whole = float(ssim(window[None, ..., None], changed[None, ..., None].astype("float32"))[0])
+        assert np.prod(parts) == pytest.approx(whole, abs=1e-4), name
+        assert parts[place] < 0.95, name
+        others = [part for other, part in enumerate(parts) if other != place]
+        np.testing.assert_allclose(others, 1, atol=0.02 if name == "structure" else 1e-4, err_msg=name)
+
+
 # Lesson 5: generator and discriminator ---------------------------------------------------------------
 
 GAN = (
@@ -520,6 +539,25 @@ def test_a_logit_sees_70_by_70_pixels():
             sees += (layer.kernel_size[0] - 1) * step
             step *= layer.strides[0]
     assert sees == 70
+
+
+@pytest.mark.parametrize("place", [0, 7, 25])
+def test_a_patch_holds_the_pixels_that_change_the_logit_and_no_other(place):
+    keras.utils.set_random_seed(0)
+    code = lesson_code("05_dcgan", "start down build_discriminator")
+    discriminator = code["build_discriminator"](4)
+    judging = [layer for layer in discriminator.layers if isinstance(layer, keras.layers.Conv2D)]
+    first, side = lesson_code("05_dcgan", "patch_of", judging=judging)["patch_of"](place)
+    L, ab = noise(1, 224, 224, 1), noise(1, 224, 224, 2)
+
+    def logit(row):
+        changed = L.copy()
+        changed[:, row] += 10
+        return colored(discriminator, changed, ab)[0, place, 13, 0]
+
+    before = colored(discriminator, L, ab)[0, place, 13, 0]
+    rows = [row for row in (first - 1, first, first + side - 1, first + side) if 0 <= row < 224]
+    assert [logit(row) != before for row in rows] == [first <= row < first + side for row in rows]
 
 
 def test_the_losses_are_what_the_lesson_says():
