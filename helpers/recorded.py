@@ -100,26 +100,6 @@ def scored() -> dict[str, dict]:
     return rows
 
 
-def repeats(name: str) -> list[dict]:
-    """Read what a network scored when it was trained again: with another seed, or with one other setting.
-
-    Parameters
-    ----------
-    name : str
-        The network.
-
-    Returns
-    -------
-    list of dict
-        One for each training, the recorded one first: ``seed``; ``differs``, its settings that are not
-        those of the recorded one; ``photographs``, on how many of validation it was measured; and
-        ``against``, paired differences in PSNR and ΔE to ``grey`` and to the network's ``neighbor``, as
-        `helpers.metrics.compare` gives them. `tests/benchmarks/repeats.py` measures it.
-    """
-    found = [row for row in records.read(MODELS / "repeats.json") if row["network"] == name]
-    return sorted(found, key=lambda row: (len(row["differs"]), str(row["differs"]), row["seed"]))
-
-
 def table(only: Sequence[str] = ()) -> str:
     """Write what was recorded as a table in Markdown: the trivial answers, then the networks.
 
