@@ -107,7 +107,7 @@ def test_each_chapter_has_all_its_parts():
     for text in CHAPTERS.values():
         assert re.findall(r"^\*\*(.+?)\*\*", text, re.M) == ["Live-code", "Draw", "Where people get stuck"]
         assert all(
-            len(line) <= 60
+            len(line) <= 48
             for figure in re.findall(r"```\n(.*?)```", text, re.S)
             for line in figure.split("\n")
         )
