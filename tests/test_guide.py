@@ -303,7 +303,7 @@ def guide(tmp_path):
 def test_the_guide_is_written_between_its_marks_and_nowhere_else(guide, all_timed):
     timetable.write(guide, all_timed, "an abacus")
     written = guide.read_text("utf-8")
-    assert "Measured in the tiny profile on an abacus, 2026-01-02." in written
+    assert "Measured in the tiny profile on an abacus, 2026-01-02: " in written
     without = [timetable._BLOCK.sub("", text) for text in (TEXT, written)]
     assert without[0] == without[1]
     timetable.write(guide, all_timed, "an abacus")
