@@ -135,28 +135,17 @@ def sections(lesson: Path) -> list[Section]:
     CourseError
         If it is not a notebook.
     """
-    found = [("opening", [], {}, [])]  # title, texts, code, exercises
+    parts: list[tuple[str, list[str], list[dict]]] = [("opening", [], [])]  # title, texts, cells of code
     for cell in _read(lesson)["cells"]:
-        source, tags = "".join(cell["source"]), cell["metadata"].get("tags", ())
+        source = "".join(cell["source"])
         if cell["cell_type"] == "code" and source.strip():
-            found[-1][2][cell["id"]] = source
-            found[-1][3].extend([cell["id"]] * ("exercise" in tags))
-        elif cell["cell_type"] == "markdown" and "solution" not in tags:
+            parts[-1][2].append(cell)
+        elif cell["cell_type"] == "markdown" and "solution" not in _tags(cell):
             before, *rest = re.split(r"^## (.+)$", _NOT_READ.sub("", source), flags=re.MULTILINE)
-            found[-1][1].append(before)
-            found += [
-                (title, [title, text], {}, []) for title, text in zip(rest[::2], rest[1::2], strict=True)
-            ]
-    return [
-        Section(
-            title,
-            len(_WORD.findall(_NOT_WORDS.sub(" ", " ".join(texts)))),
-            tuple(_question(each) for text in texts for each in _PREDICT.findall(text)),
-            code,
-            len(exercises),
-        )
-        for title, texts, code, exercises in found
-    ]
+            parts[-1][1].append(before)
+            for title, text in zip(rest[::2], rest[1::2], strict=True):
+                parts.append((title, [title, text], []))
+    return [_section(*part) for part in parts]
 
 
 def read(run: Path, lessons: Sequence[Path]) -> list[Timed]:
@@ -303,6 +292,20 @@ def _read(path: Path) -> dict:
     raise CourseError(f"{path} is not a notebook" if path.suffix == ".ipynb" else f"{path} is not a record")
 
 
+def _tags(cell: Mapping) -> Sequence[str]:
+    return cell["metadata"].get("tags", ())
+
+
+def _section(title: str, texts: Sequence[str], cells: Sequence[Mapping]) -> Section:
+    return Section(
+        title,
+        len(_WORD.findall(_NOT_WORDS.sub(" ", " ".join(texts)))),
+        tuple(_question(each) for text in texts for each in _PREDICT.findall(text)),
+        {cell["id"]: "".join(cell["source"]) for cell in cells},
+        sum("exercise" in _tags(cell) for cell in cells),
+    )
+
+
 def _question(text: str) -> str:
     """Return what is asked in one line: up to the last question mark, if there is one."""
     line = " ".join(text.split())
@@ -331,7 +334,8 @@ def _timed(executed: Path, lesson: Path) -> Timed:
                 )
             taken[-1] += record["duration"]
     record = ran["metadata"]["papermill"]  # each of its cells has a record, so it has one
-    title = re.search(r"^# (.+)$", "".join(_read(lesson)["cells"][0]["source"]), re.MULTILINE)
+    sources = ["".join(cell["source"]) for cell in ran["cells"] if cell["cell_type"] == "markdown"]
+    title = re.search(r"^# (.+)$", "\n".join(sources), re.MULTILINE)
     profile = record["parameters"].get("PROFILE", "tiny")
     return Timed(
         lesson.stem,

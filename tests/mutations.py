@@ -812,7 +812,7 @@ MUTATIONS = (
     Mutation(
         "solutions count as text to read",
         "helpers/timetable.py",
-        'elif cell["cell_type"] == "markdown" and "solution" not in tags:',
+        'elif cell["cell_type"] == "markdown" and "solution" not in _tags(cell):',
         'elif cell["cell_type"] == "markdown":',
         ("tests/test_guide.py",),
     ),
