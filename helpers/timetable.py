@@ -418,7 +418,7 @@ def _table(lesson: Timed) -> str:
         inside += [_count(section.exercises, "exercise")] * bool(section.exercises)
         title = f"**{section.title}**" if section is total else section.title
         lines.append(
-            f"| {title} | {minutes(section, seconds):.0f} min | {seconds:.0f} s | {', '.join(inside)} |"
+            f"| {title} | {max(1, round(minutes(section, seconds)))} min | {seconds:.0f} s | {', '.join(inside)} |"
         )
     return "\n".join(lines)
 
