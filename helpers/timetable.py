@@ -417,9 +417,8 @@ def _table(lesson: Timed) -> str:
         inside += [_count(len(section.predictions), "prediction")] * bool(section.predictions)
         inside += [_count(section.exercises, "exercise")] * bool(section.exercises)
         title = f"**{section.title}**" if section is total else section.title
-        lines.append(
-            f"| {title} | {max(1, round(minutes(section, seconds)))} min | {seconds:.0f} s | {', '.join(inside)} |"
-        )
+        planned = max(1, round(minutes(section, seconds)))
+        lines.append(f"| {title} | {planned} min | {seconds:.0f} s | {', '.join(inside)} |")
     return "\n".join(lines)
 
 

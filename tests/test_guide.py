@@ -230,11 +230,22 @@ def test_a_run_says_what_each_section_took(lesson, tmp_path):
     assert (timed.date, timed.profile) == ("2026-11-27", "tiny")
 
 
-def test_the_report_sums_a_lesson_in_80_columns(lesson, tmp_path):
+def test_the_cells_of_a_section_add_up(tmp_path):
+    two = [("markdown", [], "# One"), ("code", [], "x = 1"), ("code", [], "x = 2")]
+    lesson = notebook(tmp_path / "notebooks" / "01_one.ipynb", two)
+    notebook(tmp_path / "run" / lesson.name, two, seconds=30)
+    (timed,) = timetable.read(tmp_path / "run", [lesson])
+    assert timed.seconds == (60,)
+
+
+def test_the_report_of_the_course_has_80_columns(all_timed):
+    assert max(map(len, timetable.report(all_timed).splitlines())) <= 80
+
+
+def test_the_report_sums_a_lesson(lesson, tmp_path):
     notebook(tmp_path / "run" / lesson.name, seconds=30)
     lines = timetable.report(timetable.read(tmp_path / "run", [lesson])).splitlines()
     assert lines[0] == "1. One: what is it?"
-    assert max(map(len, lines)) <= 80
     words = sum(section.words for section in timetable.sections(lesson))
     assert lines[5].split() == ["the", "lesson", "1.50", "3", str(words), f"{words / 238:.1f}", "4", "1"]
 
