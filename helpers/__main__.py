@@ -188,6 +188,20 @@ def _parser() -> argparse.ArgumentParser:
         "files", nargs="+", metavar="FILE", help="files that players of the gallery have saved"
     )
 
+    timetable = commands.add_parser(
+        "timetable",
+        help="show how long each section of the lessons takes, for a teacher's plan",
+        description="Show what each section of the lessons took in a run, and what there is to read, to "
+        "predict and to solve in it.",
+    )
+    timetable.set_defaults(command=_timetable)
+    timetable.add_argument(
+        "run", nargs="?", metavar="RUN", help="the folder of a run of all lessons; runs/tiny if not given"
+    )
+    timetable.add_argument(
+        "--write", action="store_true", help="write the tables in notebooks/TEACHING.md anew as well"
+    )
+
     sources = commands.add_parser("sources", help="list the sets of photographs that the course knows")
     sources.set_defaults(command=_sources)
     return parser
@@ -348,6 +362,18 @@ def _progress(options: argparse.Namespace) -> int:
     if csv is not None:
         submissions.write_csv(csv, rows, numbers())
     return 1 if any(row.problem for row in rows) else 0
+
+
+def _timetable(options: argparse.Namespace) -> int:
+    from helpers import profiles, timetable
+
+    with _refusing():
+        run = places.typed(options.run) if options.run else profiles.folder("tiny")
+        timed = timetable.read(run, places.lessons(places.NOTEBOOKS))
+        if options.write:
+            timetable.write(timetable.GUIDE, timed, timetable.machine(run))
+    print(timetable.report(timed))
+    return 0
 
 
 def _sources(options: argparse.Namespace) -> int:

@@ -808,6 +808,35 @@ MUTATIONS = (
         "if (gallery_page := planned.out / places.GALLERY).is_dir():",
         ("tests/test_run.py::test_a_run_that_has_a_gallery_says_where_it_is",),
     ),
+    # The teacher's guide
+    Mutation(
+        "solutions count as text to read",
+        "helpers/timetable.py",
+        'elif cell["cell_type"] == "markdown" and "solution" not in _tags(cell):',
+        'elif cell["cell_type"] == "markdown":',
+        ("tests/test_guide.py",),
+    ),
+    Mutation(
+        "minutes of other code count",
+        "helpers/timetable.py",
+        'if name not in cells or "".join(cells[name]["source"]) != source:',
+        "if name not in cells:",
+        ("tests/test_guide.py",),
+    ),
+    Mutation(
+        "minutes of a cell that failed count",
+        "helpers/timetable.py",
+        'if record.get("status") != "completed" or record.get("duration") is None:',
+        'if record.get("duration") is None:',
+        ("tests/test_guide.py",),
+    ),
+    Mutation(
+        "a prediction is left without its answer",
+        "notebooks/TEACHING.md",
+        "| Where is its histogram empty? |",
+        "| Where is its histogram full? |",
+        ("tests/test_guide.py",),
+    ),
 )
 
 
