@@ -37,7 +37,16 @@ if __name__ in ("__main__", "__mp_main__"):  # pytest finds them by itself
 SECONDS = 10  # of computing, for one file
 MOST_BYTES = 2 * 10**9  # of memory, beside what a process holds before its first file
 WALL = 120  # seconds after which a process that computes nothing is given up
-NUMBERS = (b"\0", b"\xff", b"\0\0", b"\xff\xff", b"\x7f\xff\xff\xff", b"\xff\xff\xff\xff", b"\0\0\0\1", b"\1\0\0\0")
+NUMBERS = (
+    b"\0",
+    b"\xff",
+    b"\0\0",
+    b"\xff\xff",
+    b"\x7f\xff\xff\xff",
+    b"\xff\xff\xff\xff",
+    b"\0\0\0\1",
+    b"\1\0\0\0",
+)
 TABLE = (
     "file,split,title,author,license,source\n"
     + "".join(
@@ -45,6 +54,7 @@ TABLE = (
         for n in range(12)
     )
 ).encode()
+TEXTS = (b'"', b",", b"\n", b"{", b"[", b"\x1b[2J", b"null", b"-1e999", b"../", b"<b>")
 EDITS = ("flip", "cut", "delete", "repeat", "splice", "number", "insert")
 
 
@@ -73,14 +83,14 @@ def pictures() -> dict[str, list[bytes]]:
     exif = Image.Exif()
     exif[0x0112], exif[0x010E] = 6, "a scene"
     found = {
-        "jpeg": [saved(rgb, "JPEG", exif=exif), saved(grey, "JPEG"), saved(rgb, "JPEG", progressive=True)]
-        + [saved(rgb.convert("CMYK"), "JPEG")],
+        "jpeg": [saved(rgb, "JPEG", exif=exif), saved(grey, "JPEG"), saved(rgb, "JPEG", progressive=True)],
+        "cmyk": [saved(rgb.convert("CMYK"), "JPEG")],
         "png": [saved(rgb, "PNG", exif=exif), saved(transparent, "PNG"), saved(rgb.convert("P"), "PNG")],
         "png16": [saved(deep, "PNG")],
         "gif": [saved(rgb.convert("P"), "GIF")],
         "webp": [saved(rgb, "WEBP"), saved(transparent, "WEBP", lossless=True)],
-        "tiff": [saved(rgb, "TIFF"), saved(rgb, "TIFF", compression="tiff_lzw"), saved(deep, "TIFF")]
-        + [saved(rgb, "TIFF", compression="jpeg"), deep_rgb.getvalue()],
+        "tiff": [saved(rgb, "TIFF"), saved(rgb, "TIFF", compression="tiff_lzw"), saved(deep, "TIFF")],
+        "tiff16": [saved(rgb, "TIFF", compression="jpeg"), deep_rgb.getvalue()],
         "bmp": [saved(rgb, "BMP"), saved(rgb.convert("P"), "BMP")],
         "jp2": [saved(rgb, "JPEG2000")],
         "ppm": [saved(rgb, "PPM"), b"P2 2 2 255 1 2 3 4\n"],
@@ -91,7 +101,9 @@ def pictures() -> dict[str, list[bytes]]:
 
 
 def _members() -> list[tuple[str, bytes]]:
-    return [(f"{n:02d}.png", saved(scene(n).resize((16, 16)), "PNG")) for n in range(12)] + [("split.csv", TABLE)]
+    return [(f"{n:02d}.png", saved(scene(n).resize((16, 16)), "PNG")) for n in range(12)] + [
+        ("split.csv", TABLE)
+    ]
 
 
 def tar(compression: str = "") -> bytes:
@@ -218,7 +230,9 @@ def make(seed: int, number: int, only: list[str]) -> tuple[str, bytes]:
     def edit() -> tuple[str, float, float, bytes]:
         value = draw.choice(NUMBERS) if draw.random() < 0.7 else draw.randbytes(draw.randint(1, 8))
         if kind in ("csv", "record") and draw.random() < 0.5:
-            value = draw.choice([b'"', b",", b"\n", b"{", b"[", b"\x1b[2J", b"null", b"-1e999", b"../", b"<b>"])
+            value = draw.choice(
+                [b'"', b",", b"\n", b"{", b"[", b"\x1b[2J", b"null", b"-1e999", b"../", b"<b>"]
+            )
         at = draw.random() if draw.random() < 0.5 else draw.random() ** 4
         name = draw.choice(("cut", "delete", "repeat") if draw.random() < 0.2 else EDITS)
         return name, at, draw.random(), value
