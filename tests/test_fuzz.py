@@ -1,4 +1,4 @@
-"""Files that were changed at random are handled or refused in one line; tests/fuzz.py does it by thousands."""
+"""Files that were changed at random are taken, or refused in one line; tests/fuzz.py changes thousands."""
 
 import zipfile
 
@@ -30,7 +30,6 @@ def assert_handled(kind, data, folder):
 
 @SOME
 @given(st.sampled_from(sorted(fuzz.pictures())), st.integers(0, 9), edits)
-@example("png", 0, [("insert", 33 / 250, 0.0, b"\0\0\0\4zTXt\xff\0\0\0wrong")])
 def test_pictures(tmp_path, kind, number, edits):
     seeds = fuzz.seeds(kind)
     assert_handled(kind, fuzz.edited(seeds[number % len(seeds)], edits, seeds[-1]), tmp_path)
