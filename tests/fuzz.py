@@ -135,9 +135,9 @@ def network() -> bytes:
 
     keras.utils.set_random_seed(0)
     L = keras.Input((None, None, 1), name="L")
-    x = keras.layers.Conv2D(4, 3, padding="same", activation="relu")(L)
-    x = keras.layers.BatchNormalization()(x)
-    model = keras.Model(L, keras.layers.Conv2D(2, 1)(x), name="small")
+    x = keras.layers.Conv2D(4, 3, padding="same", activation="relu", name="first")(L)
+    x = keras.layers.BatchNormalization(name="normal")(x)
+    model = keras.Model(L, keras.layers.Conv2D(2, 1, name="ab")(x), name="small")
     with tempfile.TemporaryDirectory() as folder:
         networks.save(model, Path(folder) / "small.keras")
         with zipfile.ZipFile(Path(folder) / "small.keras") as archive:
