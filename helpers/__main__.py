@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from helpers import installed, places
-from helpers.errors import CourseError
+from helpers.errors import DEBUG, CourseError, readable, trace
 from helpers.profiles import PROFILES
 
 
@@ -35,9 +35,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="course")
     options = _parser().parse_args(arguments)
+    if options.debug:
+        os.environ[DEBUG] = "1"  # for the kernels of lessons too
     try:
         return options.command(options)
-    except (CourseError, OSError, ModuleNotFoundError, KeyboardInterrupt) as error:
+    except (CourseError, OSError, MemoryError, ModuleNotFoundError, KeyboardInterrupt) as error:
         return _fail(error)
 
 
@@ -204,6 +206,13 @@ def _parser() -> argparse.ArgumentParser:
 
     sources = commands.add_parser("sources", help="list the sets of photographs that the course knows")
     sources.set_defaults(command=_sources)
+
+    # After the command or before it.
+    parser.add_argument("--debug", action="store_true", help="of an error, show where it was raised")
+    for command in commands.choices.values():
+        command.add_argument(
+            "--debug", action="store_true", default=argparse.SUPPRESS, help=argparse.SUPPRESS
+        )
     return parser
 
 
@@ -401,6 +410,7 @@ def _again(command: str, options: argparse.Namespace, lessons: Sequence[Path]) -
 
 def _fail(error: BaseException, again: str = "") -> int:
     """Say what went wrong, and how to go on, in a line each; return the exit code."""
+    trace(error)
     code, message = 1, str(error)
     if isinstance(error, _RefusedError):
         code = 2
@@ -408,8 +418,9 @@ def _fail(error: BaseException, again: str = "") -> int:
         code, message = 130, "interrupted; what had been written is kept"
     elif isinstance(error, ModuleNotFoundError):
         code, message = 2, installed.advice(error.name)
-    # The name of a file may hold the end of a line.
-    print("error:", message.replace("\n", "\\n"), file=sys.stderr)
+    elif isinstance(error, MemoryError):
+        message = "too large for this machine's memory: close other programs, or give it less at once"
+    print("error:", readable(message), file=sys.stderr)
     if again:
         print(f"to go on: {again}", file=sys.stderr)
     return code

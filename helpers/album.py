@@ -9,7 +9,7 @@ from tqdm import tqdm
 
 from helpers import files, networks
 from helpers.colorize import Colorizer, Original, colorize, encode, read, result_format
-from helpers.errors import CourseError
+from helpers.errors import CourseError, readable, trace
 from helpers.photographs import archives
 from helpers.photographs.transfer import progress
 from helpers.places import typed
@@ -57,7 +57,7 @@ def run(inputs: Sequence[str], out: str | None, colorizer: Colorizer, force: boo
         for (source, target, original), rgb in zip(named, colored, strict=True):
             try:
                 files.write_bytes(target, encode(original, rgb))
-            except OSError as error:
+            except (CourseError, OSError) as error:
                 wrong += _name(bar, source, error)
             bar.update()
         return wrong
@@ -82,14 +82,15 @@ def run(inputs: Sequence[str], out: str | None, colorizer: Colorizer, force: boo
 
 
 def _name(bar: tqdm, source: Path, error: Exception) -> int:
-    bar.write(f"{source}: {getattr(error, 'strerror', None) or error}", file=sys.stderr)
+    trace(error)
+    bar.write(readable(f"{source}: {getattr(error, 'strerror', None) or error}"), file=sys.stderr)
     return 1
 
 
 def _open(data: bytes, name: str) -> Original:
     original = read(data)
     for note in original.notes:
-        print(f"{name} {note}", file=sys.stderr)
+        print(readable(f"{name} {note}"), file=sys.stderr)
     return original
 
 

@@ -28,7 +28,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from helpers import colorize, preview, recorded
 from helpers.colorize import Colorizer, Original
-from helpers.errors import CourseError
+from helpers.errors import CourseError, trace
 
 PORT = 8000  # looked at first, if none is asked for
 LIMITS = preview.Limits(megabytes=50, megapixels=50)
@@ -106,7 +106,7 @@ def create(hosts: Sequence[str] = AT_HOME) -> Starlette:
             Route("/color", color, methods=["POST"]),
         ],
         middleware=[Middleware(_Headers), Middleware(TrustedHostMiddleware, list(hosts), www_redirect=False)],
-        exception_handlers={CourseError: _refuse},
+        exception_handlers={CourseError: _refuse, MemoryError: _refuse},
     )
 
 
@@ -234,7 +234,9 @@ def _file(name: str, media_type: str) -> Callable[[Request], Awaitable[Response]
 
 
 async def _refuse(_request: Request, error: Exception) -> Response:
-    return PlainTextResponse(str(error), status_code=422)
+    trace(error)
+    reason = "too large for this machine's memory" if isinstance(error, MemoryError) else str(error)
+    return PlainTextResponse(reason, status_code=422)
 
 
 class _Headers:

@@ -10,7 +10,6 @@ and zoom are not here: they would have to be computed anew in every step.
 """
 
 import shutil
-from functools import partial
 
 import numpy as np
 import skimage
@@ -141,10 +140,17 @@ def prepare(photographs, contrast=CONTRASTS):
         f"augmented-{photographs.name}-{photographs.size}",
         files.digest(VERSION, photographs.key, skimage.__version__),
         lambda file: _store(file, photographs.rgb, contrast),
-        partial(np.load, mmap_mode="r"),
+        lambda file: _open(file, photographs.rgb, contrast),
         # One key serves all splits; the names tell them apart.
         variant=files.digest(*photographs.names, "", *contrast)[:8],
     )
+
+
+def _open(file, rgb, contrast):
+    prepared = np.load(file, mmap_mode="r", allow_pickle=False)
+    if prepared.dtype != _layout(rgb, contrast) or len(prepared) != len(rgb):
+        raise ValueError("not the variants of these photographs")
+    return prepared
 
 
 def encode(rgb, contrast=CONTRASTS):

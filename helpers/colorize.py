@@ -17,6 +17,7 @@ import numpy as np
 from PIL import Image, ImageCms, ImageFile, ImageOps
 
 from helpers import networks, recorded, records
+from helpers.ab_bins import centers
 from helpers.backend import keras
 from helpers.embeddings import Backbone, grey_input, load_backbone
 from helpers.errors import CourseError
@@ -125,7 +126,8 @@ def load(name: str | None = None, vividness: float | None = None) -> Colorizer:
     Raises
     ------
     CourseError
-        If there is no such network, if its record is missing, or if it cannot be told how vivid to be.
+        If there is no such network, if its record is missing or is another network's, or if it cannot be
+        told how vivid to be.
     """
     known = recorded.names()
     name = best() if name is None else name
@@ -139,6 +141,8 @@ def load(name: str | None = None, vividness: float | None = None) -> Colorizer:
         )
     record = records.read(path.with_suffix(".json"))
     network = networks.load(path)
+    if misfit := _misfit(network, record):
+        raise CourseError(f"{path} and its record do not belong together: {misfit}")
     backbone = load_backbone(record["settings"]["backbone"]) if len(network.inputs) > 1 else None
     colorizer = Colorizer(network, record["resolution"], backbone)
     if vividness is None:
@@ -146,6 +150,26 @@ def load(name: str | None = None, vividness: float | None = None) -> Colorizer:
     elif not colorizer.can_be_told:
         raise CourseError(f"{path.stem} has one answer alone: only the colorizer can be told how vivid to be")
     return replace(colorizer, vividness=vividness)
+
+
+def _misfit(network: keras.Model, record: dict) -> str:
+    """Say why a record is not that of a network, or why it is none that colors; '' if it may be."""
+    taken, given = ([tuple(each.shape) for each in side] for side in (network.inputs, network.outputs))
+    side, weights = record.get("resolution"), record.get("parameters", network.count_params())
+    settings, vivid = record.get("settings"), record.get("vivid", {})
+    vividness = vivid.get("vividness", 0.0) if isinstance(vivid, dict) else None
+    if taken[0] != (None, None, None, 1) or len(taken) > 2:
+        return "it does not take the lightness of a picture of any size"
+    if [shape[-1] for shape in given] not in ([2], [3], [2, len(centers())]):
+        return "it does not give colors"
+    if weights != network.count_params():
+        return f"the record speaks of {weights} weights, and the network has {network.count_params():,}"
+    if not (isinstance(side, int) and 8 <= side <= 1024):
+        return f"a network for pictures of {side} pixels is none of the course"
+    if not (isinstance(vividness, int | float) and 0 <= vividness <= 1):
+        return f"the record's vividness, {vividness}, is no number from 0 to 1"
+    backbone = settings.get("backbone") if isinstance(settings, dict) else None
+    return "" if len(taken) == 1 or isinstance(backbone, str) else "the record names no backbone"
 
 
 def best() -> str:
@@ -217,6 +241,7 @@ def read(data: bytes) -> Original:
     """
     upright = decode.open_picture(data)
     notes = (HAS_COLOR,) if _has_color(upright) else ()
+    data = decode.sound_png(data)
     with Image.open(io.BytesIO(data), formats=decode.FORMATS) as image:
         kind, alpha = image.format, None
         if image.mode.startswith("I;16"):

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from helpers import installed, places
-from helpers.errors import CourseError
+from helpers.errors import CourseError, trace
 
 OK, WARNING, PROBLEM = "ok", "warning", "problem"
 PYTHONS = ((3, 11), (3, 13))
@@ -146,6 +146,7 @@ def _backend() -> Iterator[Finding]:
     try:
         installed.check_backend()
     except CourseError as error:
+        trace(error)
         yield Finding(PROBLEM, str(error))
         return
     from helpers import backend
@@ -235,6 +236,7 @@ def _writing() -> Iterator[Finding]:
             with tempfile.TemporaryFile(dir=_existing(folder)) as file:
                 file.write(b"written")
         except (CourseError, OSError) as error:
+            trace(error)
             yield Finding(PROBLEM, f"cannot write to {folder}: {error}", advice)
         else:
             yield Finding(OK, f"can write to {folder}")

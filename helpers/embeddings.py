@@ -167,11 +167,17 @@ def embed(photographs: Photographs, backbone: Backbone) -> np.ndarray:
         with file.open("wb") as opened:
             np.save(opened, np.concatenate(batches).astype("float32"))
 
+    def read(file):
+        found = np.load(file, allow_pickle=False)
+        if found.dtype != np.float32 or found.ndim != 2 or len(found) != len(photographs):
+            raise ValueError("not the embeddings of these photographs")
+        return found
+
     return files.cached(
         f"embedding-{backbone.name}-{photographs.name}-{photographs.size}",
         files.digest(VERSION, photographs.key, *(each.hexdigest() for each in weights)),
         write,
-        np.load,
+        read,
         variant=files.digest(*photographs.names)[:8],  # one key serves all splits
     )
 

@@ -1,7 +1,9 @@
 """Files that are whole or not there, and a cache for what is computed once."""
 
+import errno
 import glob
 import hashlib
+import os
 import shutil
 import time
 import uuid
@@ -11,9 +13,12 @@ from pathlib import Path
 from typing import TypeVar
 
 from helpers import places
+from helpers.errors import CourseError
 
 T = TypeVar("T")
 _KEY = 16  # characters of a cache entry's key in its name
+# What a disk says that is full, is over a quota, takes no file so large, or cannot be written to.
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
 _ABANDONED = 86_400  # seconds after which nobody can still be writing a part
 
 
@@ -34,19 +39,50 @@ def replacing(target: Path) -> Iterator[Path]:
 
     Raises
     ------
+    CourseError
+        If there is no room for it; what was there before is as it was.
     OSError
-        If it cannot be written or renamed.
+        If it cannot be written or renamed for another reason.
     """
-    target.parent.mkdir(parents=True, exist_ok=True)
+    with making_room(target):
+        target.parent.mkdir(parents=True, exist_ok=True)
     # A name of its own: other threads and processes may be writing the same file. Hidden: who reads a
     # folder of photographs passes it over. Its ending is kept, since Keras tells formats apart by it.
     part = target.with_name(f".{target.stem}.{uuid.uuid4().hex[:8]}.part{target.suffix}")
     try:
-        yield part
-        rename(part, target)
+        with making_room(target):
+            yield part
+            rename(part, target)
     finally:
         with suppress(OSError):  # the error that led here says more
             _remove(part)
+
+
+@contextmanager
+def making_room(place: Path) -> Iterator[None]:
+    """Say in one line that a disk has no room.
+
+    Parameters
+    ----------
+    place : pathlib.Path
+        What is written.
+
+    Raises
+    ------
+    CourseError
+        If the disk is full, over a quota or read-only.
+    OSError
+        Whatever else is wrong.
+    """
+    try:
+        yield
+    except OSError as error:
+        # NumPy gives no number, and says how much of an array was written.
+        cut = error.errno is None and "requested and" in str(error)
+        if not cut and error.errno not in _NO_ROOM:
+            raise
+        reason = os.strerror(errno.ENOSPC if cut else error.errno)
+        raise CourseError(f"{place} cannot be written ({reason}): make room, or write elsewhere") from None
 
 
 def rename(part: Path, target: Path) -> None:

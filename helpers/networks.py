@@ -1,7 +1,10 @@
 """Trained networks: saved, loaded, and put to work on photographs."""
 
+import json
+import zlib
+from collections.abc import Iterator
 from pathlib import Path
-from zipfile import ZIP_DEFLATED, ZipFile
+from zipfile import ZIP_DEFLATED, BadZipFile, ZipFile
 
 import numpy as np
 
@@ -13,6 +16,15 @@ from helpers.errors import CourseError
 from helpers.lab import AB_SCALE, rgb_to_lab
 
 BATCH = 16  # photographs predicted together
+MEMBERS = ("metadata.json", "config.json", "model.weights.h5")  # of a `.keras` file
+MOST_BYTES = 500 * 10**6  # that a file may unpack to
+# Where the parts of a network may come from; and those layers that run code of the file, or read others.
+_OF_KERAS = ("keras", "keras.layers", "keras.initializers", "keras.regularizers", "keras.constraints")
+_WITHIN_KERAS = ("keras.src.models.", "keras.src.ops.")
+_REFUSED = {"Lambda", "TFSMLayer", "TorchModuleWrapper", "JaxLayer", "FlaxLayer"}
+_REFUSED |= {"StringLookup", "IntegerLookup", "TextVectorization"}
+# What a configuration says of values, without a module.
+_VALUES = {"__keras_tensor__", "__tensor__", "__numpy__", "__slice__", "__ellipsis__", "__tuple__"}
 
 
 def save(network: keras.Model, path: Path) -> None:
@@ -66,11 +78,63 @@ def load(path: Path) -> keras.Model:
     Raises
     ------
     CourseError
-        If there is no such file.
+        If there is no such file, if it is cut off or of another kind, or if it holds anything but layers of
+        Keras and their weights: whatever a stranger has put into it, nothing of it is run or unpacked.
     """
     if not path.is_file():
         raise CourseError(f"this run has no network {path.name} yet: run lessons 3, 4 and 5 first")
-    return keras.saving.load_model(path, compile=False)
+    by = ""
+    try:
+        with ZipFile(path) as archive:
+            _check_members(path, archive)
+            config, metadata = (json.loads(archive.read(name)) for name in ("config.json", MEMBERS[0]))
+        by = metadata["keras_version"]
+        _check_parts(path, config)
+        return keras.saving.load_model(path, compile=False, safe_mode=True)
+    except CourseError:
+        raise
+    except (BadZipFile, EOFError, zlib.error, NotImplementedError, KeyError, TypeError, UnicodeDecodeError):
+        raise CourseError(f"{path} is no network, or was cut off: copy it again, or train it again") from None
+    except Exception as error:  # whatever Keras raises of a file that is not its own
+        other = f", which Keras {by} saved; here is {keras.__version__}" if by != keras.__version__ else ""
+        raise CourseError(
+            f"{path} cannot be loaded ({_first_line(error)}){other}: copy it again, or train it again"
+        ) from None
+
+
+def _check_members(path: Path, archive: ZipFile) -> None:
+    """Refuse a file that holds anything else than Keras writes, or unpacks to much more than it is."""
+    entries = archive.infolist()
+    if others := sorted({entry.filename for entry in entries} - set(MEMBERS)):
+        raise CourseError(f"{path} holds {others[0]}, which is no part of a network: nothing was loaded")
+    if sum(entry.file_size for entry in entries) > MOST_BYTES:
+        raise CourseError(f"{path} unpacks to more than {MOST_BYTES // 10**6} MB: nothing was loaded")
+
+
+def _check_parts(path: Path, config: object) -> None:
+    """Refuse a network of anything but Keras' own layers."""
+    for module, name in _parts(config):
+        own = module in _OF_KERAS or module.startswith(_WITHIN_KERAS) or (module, name) == ("", "function")
+        if not own or name in _REFUSED:
+            raise CourseError(
+                f"{path} holds {f'{module}.{name}'.lstrip('.')}, which is no layer that the course runs: "
+                "nothing was loaded"
+            )
+
+
+def _parts(config: object) -> Iterator[tuple[str, str]]:
+    """Find the module and the name of all that a configuration would make."""
+    if isinstance(config, dict) and config.get("class_name", "__tensor__") not in _VALUES:
+        module = config.get("module")
+        yield "" if module in (None, "builtins") else str(module), str(config["class_name"])
+    inner = config.values() if isinstance(config, dict) else config if isinstance(config, list) else ()
+    for each in inner:
+        yield from _parts(each)
+
+
+def _first_line(error: Exception) -> str:
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return lines[0][:120] if lines else type(error).__name__
 
 
 def predict_ab(

@@ -18,7 +18,7 @@ from skimage import data
 
 from helpers import colorize, display, preview
 from helpers.colorize import Colorizer, Original
-from helpers.errors import CourseError
+from helpers.errors import CourseError, trace
 from helpers.lab import rgb_to_lab
 from helpers.places import SAMPLE
 
@@ -125,6 +125,7 @@ class OwnPicture(anywidget.AnyWidget):
         try:
             answer, content = getattr(self, f"_on_{asked['kind']}")(asked, buffers)
         except (CourseError, MemoryError) as error:
+            trace(error)
             answer, content = {"error": str(error) or "too large for this machine's memory"}, None
         self.send({"asked": asked["asked"], **answer}, [content] if content else [])
 

@@ -185,8 +185,19 @@ def read(path: Path) -> dict:
     -------
     dict
         What `save` and `score` wrote.
+
+    Raises
+    ------
+    CourseError
+        If it is none, or was cut off.
     """
-    return json.loads(path.read_text(encoding="utf-8"))
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError):
+        record = None
+    if not isinstance(record, dict):
+        raise CourseError(f"{path} is no record of a network, or was cut off: copy it again")
+    return record
 
 
 def summaries(folder: Path) -> dict[str, metrics.Summary]:

@@ -1,9 +1,11 @@
 """What stands around a call of `fit`: a line that says how far it is, and what survives a break."""
 
 import json
+import math
 import os
 import time
 from pathlib import Path
+from typing import NoReturn
 
 from helpers import files, provenance
 from helpers.backend import keras
@@ -43,15 +45,22 @@ class _Line:
 
 
 class Clock(keras.callbacks.Callback):
-    """Measure the time inside of `fit`, and say which epoch it is in.
+    """Measure the time inside of `fit`, say which epoch it is in, and end a training that has broken down.
 
     The clock stands still between two calls.
+
+    Raises
+    ------
+    CourseError
+        If a loss, or a weight at the end, is infinite or no number; the message names the step.
     """
 
     def __init__(self):
         super().__init__()
+        self.async_safe = True  # Keras then need not wait for the losses of a step before it begins the next
         self.minutes = 0.0
         self._line = _Line()
+        self._epoch = self._step = 0
 
     def on_train_begin(self, logs=None):
         """Go on from where the last call of `fit` ended."""
@@ -59,15 +68,44 @@ class Clock(keras.callbacks.Callback):
 
     def on_epoch_begin(self, epoch, logs=None):
         """Say which epoch begins, to whoever runs or reads the notebook."""
+        self._epoch = epoch
         self._say(f"epoch {epoch + 1} of {self.params['epochs']}")
+
+    def on_train_batch_end(self, batch, logs=None):
+        """See that the losses are numbers; on another thread, while the next step is computed."""
+        self._step = batch
+        self._check_numbers(logs, batch)
 
     def on_epoch_end(self, epoch, logs=None):
         """Count the epoch, with its validation."""
         self.minutes = (time.perf_counter() - self._began) / 60
+        self._check_numbers(logs, self._step)
 
     def on_train_end(self, logs=None):
-        """Say no more."""
+        """Say no more. The last step may have broken what no loss has seen."""
         self._say("")
+        self._check_weights()
+
+    def _check_numbers(self, logs: dict | None, step: int) -> None:
+        for name, value in (logs or {}).items():
+            if not math.isfinite(value):
+                self._break_off(name.replace("_", " "), value, step)
+
+    def _check_weights(self) -> None:
+        for variable in self.model.trainable_variables:
+            total = float(ops.sum(ops.abs(ops.cast(variable, "float32"))))
+            if not math.isfinite(total):
+                self._break_off(f"weight {variable.path}", total, self._step)
+
+    def _break_off(self, name: str, value: float, step: int) -> NoReturn:
+        self._say("")
+        raise CourseError(
+            f"the training broke down in step {step + 1} of epoch {self._epoch + 1}, where its {name} is "
+            f"{value}: lower the learning rate, or look for what divides by zero{self._kept()}"
+        )
+
+    def _kept(self) -> str:
+        return ""
 
     def _say(self, text: str) -> None:
         if STATUS in os.environ:
@@ -150,7 +188,8 @@ class GoOn(Clock):
     Raises
     ------
     CourseError
-        When a training begins and `folder` holds one of another network, optimizer, loss or photographs.
+        When a training begins and `folder` holds one of another network, optimizer, loss or photographs,
+        or one that cannot be read; when there is no room to keep it; and as `Clock` says.
     """
 
     def __init__(self, folder: Path | None, batches: Batches):
@@ -174,9 +213,12 @@ class GoOn(Clock):
         """Take up what is on disk."""
         if self._folder:
             self._check()
-            self._backup.set_model(self.model)
-            self._backup.on_train_begin()
-            self._take_up()
+            try:
+                self._backup.set_model(self.model)
+                self._backup.on_train_begin()
+                self._take_up()
+            except Exception as error:  # whatever the readers raise of files that were cut or altered
+                raise self._damaged() from error
         super().on_train_begin(logs)
 
     def on_epoch_begin(self, epoch, logs=None):
@@ -187,6 +229,7 @@ class GoOn(Clock):
     def on_epoch_end(self, epoch, logs=None):
         """Keep it all."""
         super().on_epoch_end(epoch, logs)
+        self._check_weights()
         kept = {"logs": {name: float(value) for name, value in (logs or {}).items()}}
         if self._folder:
             kept |= {"minutes": self.minutes, "steps": self._steps(), "random": self._random_states()}
@@ -194,7 +237,8 @@ class GoOn(Clock):
         if self._folder:
             # Before the weights: who is killed between the two has a line too many, and drops it.
             files.write_text(self._folder / "epochs.json", json.dumps(self._epochs))
-            self._backup.on_epoch_end(epoch)
+            with files.making_room(self._folder):
+                self._backup.on_epoch_end(epoch)
 
     def _take_up(self) -> None:
         """Find the epoch that the weights are of, by the optimizer's count of steps.
@@ -224,12 +268,26 @@ class GoOn(Clock):
         self._batches.begin(0)
         now = provenance.identity(self.model, self._batches)
         file, stage = self._folder / "identity.json", str(now.pop("size"))
-        kept = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
+        try:
+            kept = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
+        except ValueError as error:
+            raise self._damaged() from error
         places = provenance.differences(now, kept.get(stage, now))
         if differing := sorted({place.partition(".")[0] for place in places}):
             raise CourseError(
                 f"{self._folder} holds a training that differs in {' and '.join(differing)}: "
                 "move that folder away to begin anew, or undo the change to go on"
             )
-        self._folder.mkdir(parents=True, exist_ok=True)
         files.write_text(file, json.dumps(kept | {stage: now}))
+
+    def _damaged(self) -> CourseError:
+        return CourseError(
+            f"{self._folder} holds a training that was cut or altered: move that folder away to begin anew"
+        )
+
+    def _kept(self) -> str:
+        if not (self._folder and self._epochs):
+            return ""
+        return (
+            f"; {self._folder} keeps what {len(self._epochs)} epochs gave, and the same command goes on there"
+        )

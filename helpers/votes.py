@@ -16,7 +16,7 @@ from pathlib import Path
 
 from scipy.stats import binomtest
 
-from helpers.errors import CourseError
+from helpers.errors import CourseError, readable, trace
 
 ROUNDS = 40
 # In so many of the rounds the made-up picture has another photograph's colors: who looks will see it.
@@ -209,6 +209,7 @@ def report(paths: Sequence[Path]) -> int:
                 raise CourseError(f"the same game as {same[0]}")
             plays[path] = play
         except CourseError as error:
+            trace(error)
             refused += _refuse(path, error)
     most = Counter(play.gallery for play in plays.values()).most_common(1)
     for path, play in list(plays.items()):
@@ -233,8 +234,7 @@ def _refuse(path: Path, reason: object) -> int:
 
 
 def _line(path: Path, says: object) -> str:
-    # The name of a file may hold the end of a line.
-    return f"{path}: {says}".replace("\n", "\\n")
+    return readable(f"{path}: {says}")
 
 
 def _percent(share: float) -> str:

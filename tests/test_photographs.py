@@ -1,7 +1,6 @@
 """Photographs of any source: whole, clean, in an order and a split that stay."""
 
 import csv
-import errno
 import io
 import json
 import multiprocessing
@@ -584,16 +583,6 @@ def _names_and_sum(album, cache):
     places.CACHE = cache
     photographs = load(album, 24)
     return photographs.names, int(photographs.rgb.sum())
-
-
-def test_a_full_disk_is_one_line(album, cache, monkeypatch):
-    def full(*_):
-        raise OSError(errno.ENOSPC, "No space left on device")
-
-    monkeypatch.setattr(prepare, "_copy_rows", full)
-    with pytest.raises(CourseError, match="No space left on device: make room in"):
-        load(album, 16)
-    assert list(cache.iterdir()) == []
 
 
 def test_preparing_does_not_keep_pictures_in_memory(tmp_path, cache):

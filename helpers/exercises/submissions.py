@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from helpers import places
-from helpers.errors import CourseError
+from helpers.errors import CourseError, trace
 
 # Seconds for loading Keras and its like, before the first answer is run.
 LOADING = 180.0
@@ -302,6 +302,7 @@ def progress(paths: Sequence[Path], limit: float) -> Iterator[Row]:
                 row.notes.append(f"the same answers as {seen[key]}")
             seen.setdefault(key, name)
         except CourseError as error:
+            trace(error)
             row.problem = str(error)
         yield row
 

@@ -102,7 +102,11 @@ def members(path: Path) -> Iterator[Member]:
             # Windows' own archiver writes its slashes; and so do files that were unpacked from it elsewhere.
             yield replace(member, name=readable.replace("\\", "/"))
     except (OSError, tarfile.TarError, zipfile.BadZipFile, *_DAMAGE) as error:
-        raise CourseError(f"{path} is damaged or cut off ({error}): fetch it again") from None
+        raise _damaged(path, error) from None
+
+
+def _damaged(path: Path, error: Exception) -> CourseError:
+    return CourseError(f"{path} is damaged or cut off ({error}): fetch it again")
 
 
 def _reader(path: Path) -> Callable[[Path], Iterator[Member]]:
@@ -118,6 +122,8 @@ def _reader(path: Path) -> Callable[[Path], Iterator[Member]]:
                 return _read_zip
     except OSError as error:
         raise CourseError(f"{path} cannot be read ({error.strerror or error})") from None
+    except _DAMAGE as error:
+        raise _damaged(path, error) from None
     raise CourseError(f"{path} is neither a folder nor a .zip or .tar archive")
 
 

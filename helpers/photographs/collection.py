@@ -4,7 +4,6 @@ A source is decoded once for each size (`helpers.photographs.prepare`) and kept 
 `data/cache`: an array that is mapped into memory, and a record of what is in it.
 """
 
-import errno
 import json
 import re
 from collections import Counter
@@ -14,8 +13,8 @@ from pathlib import Path
 import numpy as np
 from PIL import __version__ as pillow_version
 
-from helpers import files, places
-from helpers.errors import CourseError
+from helpers import files
+from helpers.errors import CourseError, readable
 from helpers.photographs import archives, download, hygiene, prepare, sources
 from helpers.photographs.splits import SPLITS
 
@@ -183,13 +182,12 @@ def load(source: str | Path = "sample", size: int = 96, near_duplicates: bool | 
             lambda folder: _open(folder, name=name, size=size, key=key),
         )
     except OSError as error:
-        advice = f": make room in {places.CACHE}" if error.errno == errno.ENOSPC else ""
         where = " + ".join(str(part.path) for part in parts)
-        raise CourseError(f"preparing {where} failed: {error.strerror or error}{advice}") from None
+        raise CourseError(f"preparing {where} failed: {error.strerror or error}") from None
     if about not in _SAID:
         _SAID.add(about)
         counts = ", ".join(f"{count:,} {split}" for split, count in photographs.counts.items())
-        print(f"{name}: {counts}, split {photographs.rule}")
+        print(readable(f"{name}: {counts}, split {photographs.rule}"))
     return photographs
 
 
@@ -253,5 +251,7 @@ def _open(folder: Path, **about) -> Photographs:
     for pairs in ("skipped", "set_aside"):
         record[pairs] = [tuple(pair) for pair in record[pairs]]
     # A plain array over the mapped file: taking part of a memory map costs more than of an array.
-    rgb = np.asarray(np.load(folder / "rgb.npy", mmap_mode="r"))
+    rgb = np.asarray(np.load(folder / "rgb.npy", mmap_mode="r", allow_pickle=False))
+    if rgb.dtype != np.uint8 or rgb.shape != (len(record["names"]), about["size"], about["size"], 3):
+        raise ValueError("not the photographs of this record")
     return Photographs(rgb=rgb, **record, **about)

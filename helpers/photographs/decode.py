@@ -260,7 +260,7 @@ def _read(
     try:
         if reason := recognize.thumbnail_alone(data):
             raise DecodeError(reason)
-        sound = _sound_png(data)
+        sound = sound_png(data)
         with Image.open(io.BytesIO(sound), formats=FORMATS) as image:
             stated = image.size
             if size:
@@ -387,8 +387,19 @@ def _bytes_of_strip(tags: TiffImagePlugin.ImageFileDirectory_v2) -> float:
     return width * height * bits / 8
 
 
-def _sound_png(data: bytes) -> bytes:
-    """Take out of a PNG what says nothing about its pixels, as it may be damaged or very long."""
+def sound_png(data: bytes) -> bytes:
+    """Take out of a PNG what says nothing about its pixels, as it may be damaged or very long.
+
+    Parameters
+    ----------
+    data : bytes
+        The content of any file.
+
+    Returns
+    -------
+    bytes
+        The same, if it is no PNG or has nothing of that kind.
+    """
     if not data.startswith(b"\x89PNG\r\n\x1a\n"):
         return data
     at, kept = 8, [data[:8]]

@@ -14,7 +14,7 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 
 from helpers import files
-from helpers.errors import CourseError
+from helpers.errors import CourseError, readable
 from helpers.photographs import archives, decode, hygiene, sources, splits, tables, transfer
 from helpers.photographs.splits import SPLITS
 
@@ -97,6 +97,7 @@ def _decode_all(part: Part, size: int, target: Path) -> _Found:
     workers = min(os.cpu_count() or 1, 8)
     waiting: deque = deque()
     held: deque[int] = deque()
+    what = readable(f"preparing {part.path.name}")
 
     def collect() -> None:
         photographs, descriptors = waiting.popleft().result()
@@ -116,7 +117,7 @@ def _decode_all(part: Part, size: int, target: Path) -> _Found:
     with (
         target.open("ab") as file,
         ThreadPoolExecutor(workers) as pool,
-        transfer.progress(notebook=False, desc=f"preparing {part.path.name}", unit=" photographs") as bar,
+        transfer.progress(notebook=False, desc=what, unit=" photographs") as bar,
     ):
         for batch in _batches(_members(part), size, found):
             read = sum(len(member.data or b"") for member in batch)

@@ -21,6 +21,7 @@ from urllib3.exceptions import MaxRetryError
 
 from helpers import files
 from helpers.errors import CourseError
+from helpers.photographs import archives
 
 AT_ONCE = 8
 # Seconds without a byte after which a connection counts as lost.
@@ -250,7 +251,8 @@ def _receive(session: requests.Session, url: str, part: Path, size: int, bar: tq
             part.unlink(missing_ok=True)
             raise _CutError
         start = have if response.status_code == 206 else 0
-        offered = start + int(response.headers.get("Content-Length", -start))
+        stated = response.headers.get("Content-Length", "")
+        offered = start + int(stated) if stated.isdecimal() else 0
         if size and offered and offered != size:
             raise CourseError(
                 f"{urlsplit(url).hostname} offers {offered:,} bytes where the catalogue says {size:,}: "
@@ -259,10 +261,19 @@ def _receive(session: requests.Session, url: str, part: Path, size: int, bar: tq
         bar.reset(offered or size or None)
         bar.initial = bar.n = start  # what was there before does not count for the speed
         bar.refresh()
+        received, most = start, size or archives.MOST_BYTES
         with part.open("ab" if start else "wb") as file:
             for block in _blocks(response):
+                received += len(block)
+                if received > most:
+                    break
                 file.write(block)
                 bar.update(len(block))
+    if received > most:
+        part.unlink()
+        raise CourseError(
+            f"{urlsplit(url).hostname} sends more than the {most:,} bytes of {url}: choose another source"
+        )
     if size and _length(part) != size:
         raise _CutError
 

@@ -15,11 +15,12 @@ from urllib.parse import urlsplit
 import requests
 
 from helpers import files
-from helpers.errors import CourseError
-from helpers.photographs import decode, transfer
+from helpers.errors import CourseError, trace
+from helpers.photographs import archives, decode, transfer
 
 CUT = "?w=256&h=256&fit=crop&fm=jpg&q=85"
 _HOPELESS = 25
+_LARGEST = 10 * 10**6  # bytes of a photograph that is cut to 256 pixels
 
 
 def choose(url: str, count: int, home: Path) -> None:
@@ -69,10 +70,17 @@ def collect(home: Path) -> tuple[int, dict[str, str]]:
     Raises
     ------
     CourseError
-        If 25 photographs in a row fail.
+        If 25 photographs in a row fail, or the manifest was cut or altered.
     """
-    manifest = json.loads((home / "manifest.json").read_text(encoding="utf-8"))
-    chosen, gone = manifest["chosen"], manifest["gone"]
+    file = home / "manifest.json"
+    try:
+        manifest = json.loads(file.read_text(encoding="utf-8"))
+        chosen, gone = manifest["chosen"], manifest["gone"]
+        whole = isinstance(gone, dict) and all("url" in about for about in chosen.values())
+    except (ValueError, KeyError, TypeError, AttributeError):
+        whole = False
+    if not whole:
+        raise CourseError(f"{file} was cut or altered: remove it, and the list is fetched again")
     photographs = home / "photographs"
     photographs.mkdir(exist_ok=True)
     there = {file.stem for file in photographs.iterdir()}
@@ -103,6 +111,7 @@ def _fetch_all(
             try:
                 content = _photograph(session, chosen[identity]["url"])
             except CourseError as error:
+                trace(error)
                 return error
             files.write_bytes(folder / f"{identity}.jpg", content)
             return None
@@ -122,10 +131,15 @@ def _fetch_all(
 
 def _photograph(session: requests.Session, url: str) -> bytes:
     with transfer.get(session, url) as response:
+        content = bytearray()
         try:
-            content = response.content
+            for block in response.iter_content(2**16):
+                content += block
+                if len(content) > _LARGEST:
+                    raise decode.DecodeError(f"{urlsplit(url).hostname} sends more than a photograph")
         except requests.RequestException:
             raise CourseError(f"{urlsplit(url).hostname} broke off: run this again") from None
+    content = bytes(content)
     decode.decode(content, 64)
     return content
 
@@ -134,12 +148,19 @@ def _read(table: Path) -> list[dict[str, str]]:
     try:
         with zipfile.ZipFile(table) as archive:
             lists = sorted(name for name in archive.namelist() if Path(name).name.startswith("photos."))
+            if any(archive.getinfo(name).file_size > archives.LARGEST_FILE for name in lists):
+                return []
             texts = [archive.read(name).decode("utf-8-sig") for name in lists]
-    except (zipfile.BadZipFile, zlib.error, UnicodeDecodeError):
+        rows = [row for text in texts for row in _rows(text)]
+    # RuntimeError: a member is locked with a password.
+    except (zipfile.BadZipFile, zlib.error, EOFError, UnicodeDecodeError, csv.Error, RuntimeError):
         return []
-    rows = (row for text in texts for row in _rows(text))
     # A name becomes a file's name: only what Unsplash's names are made of may be in it.
-    return [row for row in rows if re.fullmatch(r"[\w-]+", row.get("photo_id") or "", re.ASCII)]
+    return [
+        row
+        for row in rows
+        if re.fullmatch(r"[\w-]+", row.get("photo_id") or "", re.ASCII) and row.get("photo_image_url")
+    ]
 
 
 def _rows(text: str) -> Iterator[dict[str, str]]:

@@ -2,7 +2,9 @@
 
 import logging
 import os
+import re
 import signal
+import subprocess
 import tempfile
 import threading
 from collections.abc import Iterator, Mapping
@@ -28,6 +30,12 @@ from helpers.runner.progress import Progress
 
 # The system allows the path of a Unix socket about 100 bytes; Linux more than macOS.
 LONGEST = 70
+# What libraries say whose memory has run out.
+_NO_MEMORY = re.compile(r"MemoryError|ResourceExhausted|OutOfMemory|bad_alloc|out of memory", re.IGNORECASE)
+LESS = (
+    "to need less memory, end other programs and kernels, use --profile tiny or fewer photographs, or lower "
+    "batch_size, colorizer_batch or size in helpers/profiles.py"
+)
 # Whatever goes wrong is raised; papermill's log would say it a second time.
 logging.getLogger("papermill").addHandler(logging.NullHandler())
 
@@ -105,8 +113,7 @@ def execute(
         except CellTimeoutError:
             name, message = "TimeoutError", f"the cell ran longer than {cell_minutes:g} minutes"
         except DeadKernelError:
-            name = "DeadKernelError"
-            message = f"the cell's process died; it may have run out of memory{kernel.last_words()}"
+            name, message = "DeadKernelError", f"the cell's process {kernel.end_of_it()}{kernel.last_words()}"
         except RuntimeError as error:
             if running is not None:
                 raise
@@ -117,7 +124,8 @@ def execute(
             ) from error
     message = next((line for line in message.splitlines() if line.strip()), "")
     where = f"cell [{running.execution_count or '*'}] `{_first_line(running)}`"
-    raise CourseError(f"lesson {lesson.stem} failed in {where}: {name}: {message}")
+    advice = f"; {LESS}" if _NO_MEMORY.search(f"{name}: {message}") else ""
+    raise CourseError(f"lesson {lesson.stem} failed in {where}: {name}: {message}{advice}")
 
 
 class _Unharmed:
@@ -176,13 +184,16 @@ class ThisInterpreter(AsyncKernelManager):
     interrupted : bool
         Whether Ctrl-C was pressed.
     pid : int or None
-        The kernel's process, once there is one.
+        The number of the kernel's process, once there is one.
+    process : subprocess.Popen or None
+        The process itself.
     """
 
     folder: Path
     status: Path
     interrupted = False
     pid: int | None = None
+    process: subprocess.Popen | None = None
 
     def __init__(self, **traits: object):
         super().__init__(**traits)
@@ -201,7 +212,7 @@ class ThisInterpreter(AsyncKernelManager):
         with (self.folder / "log").open("wb") as log:
             variables = environment.of_a_kernel(self.folder) | {STATUS: str(kind.status)}
             await super().start_kernel(stdout=log, stderr=log, env=variables, **options)
-        kind.pid = self.provisioner.pid
+        kind.pid, kind.process = self.provisioner.pid, self.provisioner.process
         if kind.interrupted:
             kind.end()
 
@@ -214,6 +225,15 @@ class ThisInterpreter(AsyncKernelManager):
                 for process in [*kernel.children(recursive=True), kernel]:
                     with suppress(psutil.NoSuchProcess):
                         process.kill()
+
+    @classmethod
+    def end_of_it(cls) -> str:
+        """Say how a dead kernel's process ended."""
+        code = cls.process and cls.process.poll()
+        if code == -9:
+            return "was killed, as a system does that has run out of memory"
+        how = f"was ended by signal {-code}" if code and code < 0 else f"ended by itself with {code}"
+        return f"{how}; it may have run out of memory"
 
     @classmethod
     def last_words(cls) -> str:
