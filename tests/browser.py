@@ -66,7 +66,7 @@ class Watched:
 
     @contextmanager
     def waiting_for(self, what: str, folder: Path) -> Iterator[None]:
-        """Fail with what was waited for, and a picture of the page in a folder, if it does not come in time."""
+        """Fail with what was waited for, and leave a picture of the page, if it does not come in time."""
         try:
             yield
         except find_playwright().TimeoutError:

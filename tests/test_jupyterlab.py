@@ -1,4 +1,4 @@
-"""Lessons 2 and 6 in a real JupyterLab: every cell runs, a slider moves its picture, an upload gets its color."""
+"""Lessons 2 and 6 in a real JupyterLab: all cells run, a slider moves its picture, an upload gets color."""
 
 import json
 import os
@@ -9,6 +9,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+import gates
 import nbformat
 import numpy as np
 import psutil
@@ -23,11 +24,17 @@ from helpers.lab import rgb_to_lab
 from helpers.photographs import load
 from helpers.runner import environment
 
+# Three waits may each need that long, on a machine that does much else.
+pytestmark = pytest.mark.timeout(1500)
+
 LESSON_2, LESSON_6 = "02_lab_and_augmentation.ipynb", "06_results_gallery.ipynb"
 LEMUR = places.SAMPLE / "animal_lemur.jpg"
 OFFLINE = places.ROOT / "tests" / "offline"
-PATIENCE = 240  # seconds; two idle cores need less than forty for a lesson
+PATIENCE = 480  # seconds; two idle cores need about forty for a lesson
+REACTION = 90  # seconds; a control needs less than one
 TOKEN = "a-token-of-this-test"
+# What holds for a lesson that has just run.
+HELD = (gates.executed_in_order, gates.no_errors, gates.no_stderr, gates.a_claim)
 FLAGS = (
     "--no-browser",
     "--expose-app-in-browser",
@@ -81,16 +88,20 @@ class Server:
 @contextmanager
 def served(folder):
     """Start a JupyterLab with settings of its own; afterward it has ended, and so have its kernels."""
-    homes = {
-        f"{home}_DIR": folder / home.lower()
-        for home in ("JUPYTER_CONFIG", "JUPYTER_DATA", "JUPYTER_RUNTIME", "JUPYTERLAB_SETTINGS")
-    } | {"JUPYTERLAB_WORKSPACES_DIR": folder / "workspaces"}
-    root = folder / "root"
-    for each in (root, *homes.values(), homes["JUPYTER_CONFIG_DIR"] / "labconfig"):
-        each.mkdir()
-    (homes["JUPYTER_CONFIG_DIR"] / "labconfig" / "page_config.json").write_text(json.dumps(NO_NEWS))
-    settings = environment.of_a_kernel(folder) | {name: str(path) for name, path in homes.items()}
-    settings["PYTHONPATH"] = os.pathsep.join([str(OFFLINE), settings["PYTHONPATH"]])
+    root, config, runtime = (folder / name for name in ("root", "config", "runtime"))
+    root.mkdir()
+    runtime.mkdir()
+    (config / "labconfig").mkdir(parents=True)
+    (config / "labconfig" / "page_config.json").write_text(json.dumps(NO_NEWS))
+    settings = environment.of_a_kernel(folder)
+    settings |= {
+        "PYTHONPATH": os.pathsep.join([str(OFFLINE), settings["PYTHONPATH"]]),
+        "JUPYTER_CONFIG_DIR": str(config),
+        "JUPYTER_RUNTIME_DIR": str(runtime),
+        "JUPYTER_DATA_DIR": str(folder / "data"),
+        "JUPYTERLAB_SETTINGS_DIR": str(folder / "settings"),
+        "JUPYTERLAB_WORKSPACES_DIR": str(folder / "workspaces"),
+    }
     with (folder / "log").open("wb") as log:
         process = psutil.Popen(
             [sys.executable, "-m", "jupyterlab", *FLAGS, f"--ServerApp.root_dir={root}"],
@@ -100,10 +111,8 @@ def served(folder):
             stdout=log,
             stderr=log,
         )
-    server = None
     try:
-        server = Server(process, address(process, homes["JUPYTER_RUNTIME_DIR"], folder / "log"), root)
-        yield server
+        yield Server(process, address(process, runtime, folder / "log"), root)
     finally:
         end(process)
 
@@ -125,8 +134,9 @@ def end(process):
     every = [process, *process.children(recursive=True)]
     process.terminate()
     for left in psutil.wait_procs(every, timeout=30)[1]:
-        left.kill()
-        left.wait()
+        with suppress(psutil.NoSuchProcess):
+            left.kill()
+            left.wait()
 
 
 @pytest.fixture(scope="module")
@@ -167,7 +177,7 @@ def save_networks(out):
 
 
 def run_all(open_page, server, name, folder):  # noqa: F811
-    """Open a lesson, run all its cells by the menu, and return the page and the notebook that it has saved."""
+    """Open a lesson, run all its cells by the menu, save it, and return the page and the notebook."""
     watched = open_page(f"{server.url}lab/tree/{name}?token={TOKEN}&reset", patience=PATIENCE)
     page = watched.page
     with watched.waiting_for(f"{name} and its kernel", folder):
@@ -181,32 +191,29 @@ def run_all(open_page, server, name, folder):  # noqa: F811
         assert time.monotonic() < deadline, f"the kernel of {name} does not rest"
     with watched.waiting_for(f"{name} to be saved", folder), page.expect_response(saves):
         page.keyboard.press("Control+s")
-    return watched, nbformat.read(server.root / name, as_version=4)
+    return watched, gates.read(server.root / name)
 
 
 def saves(response):
     return response.request.method == "PUT" and "/api/contents/" in response.url and response.ok
 
 
-def check_that_all_ran(notebook):
-    code = [cell for cell in notebook.cells if cell.cell_type == "code" and cell.source.strip()]
-    outputs = [output for cell in code for output in cell.outputs]
-    failed = [f"{output.ename}: {output.evalue}" for output in outputs if output.output_type == "error"]
-    assert failed == []
-    assert [output.text for output in outputs if output.get("name") == "stderr"] == []
-    assert [cell.execution_count for cell in code] == list(range(1, len(code) + 1))
-    assert sum("image/jpeg" in output.get("data", {}) for output in outputs) >= 3
+def check_that_all_ran(executed, name):
+    complaints = {gate.__name__: list(gate(executed)) for gate in HELD}
+    assert not any(complaints.values()), complaints
+    committed = gates.read(places.NOTEBOOKS / name)
+    assert len(executed.stored("claim")) == len(committed.stored("claim")) > 0
 
 
 def test_lesson_2_runs_and_a_slider_moves_its_picture(open_page, server, tmp_path):  # noqa: F811
-    watched, notebook = run_all(open_page, server, LESSON_2, tmp_path)
-    check_that_all_ran(notebook)
+    watched, executed = run_all(open_page, server, LESSON_2, tmp_path)
+    check_that_all_ran(executed, LESSON_2)
     controls = watched.page.locator(".jp-OutputArea-output", has=watched.page.locator(".noUi-handle")).first
     picture, handle = controls.locator("img"), controls.locator(".noUi-handle")
     before = picture.get_attribute("src"), picture.get_attribute("alt"), drawn(picture)
     handle.press("ArrowRight")
     with watched.waiting_for("the picture beside the slider to change", tmp_path):
-        picture.and_(watched.page.locator('[alt="The picture at L 70"]')).wait_for()
+        picture.and_(watched.page.locator('[alt="The picture at L 70"]')).wait_for(timeout=1000 * REACTION)
     assert before[1] == "The picture at L 65"
     assert picture.get_attribute("src") != before[0]
     assert np.mean(np.any(drawn(picture) != before[2], axis=-1)) > 0.05
@@ -214,20 +221,21 @@ def test_lesson_2_runs_and_a_slider_moves_its_picture(open_page, server, tmp_pat
 
 
 def test_lesson_6_runs_and_a_picture_comes_back_in_color(open_page, server, tmp_path):  # noqa: F811
-    watched, notebook = run_all(open_page, server, LESSON_6, tmp_path)
-    check_that_all_ran(notebook)
+    watched, executed = run_all(open_page, server, LESSON_6, tmp_path)
+    check_that_all_ran(executed, LESSON_6)
     Image.open(LEMUR).convert("L").resize((300, 200)).save(tmp_path / "grandmother.png")
     widget = watched.page.locator(".own-picture")
     before, after, said = (widget.locator(place) for place in (".before", ".after", ".says"))
     with watched.waiting_for("the picture that comes with the course", tmp_path):
         widget.locator(".wipe:not([hidden])").wait_for()
-    example = after.get_attribute("src")
     widget.locator(".file").set_input_files(tmp_path / "grandmother.png")
     with watched.waiting_for("the uploaded picture in color", tmp_path):
         watched.page.wait_for_function(
-            "([image, said, example]) => image.src !== example && !said.textContent",
-            arg=[after.element_handle(), said.element_handle(), example],
+            "(said) => !said.textContent.startsWith('Coloring')",
+            arg=said.element_handle(),
+            timeout=1000 * REACTION,
         )
+    assert said.text_content() == ""
     grey, colored = (rgb_to_lab(drawn(image)) for image in (before, after))
     assert grey.shape == colored.shape == (200, 300, 3)
     assert np.hypot(*np.moveaxis(grey[..., 1:], -1, 0)).mean() < 1
