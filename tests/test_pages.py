@@ -222,7 +222,8 @@ def test_what_is_wide_scrolls_by_itself_and_by_keys(open_page, clean_lesson, tmp
     notebook = nbformat.read(clean_lesson, as_version=4)
     shown = {"image/png": b64encode(picture.getvalue()).decode()}
     for cell in notebook.cells:
-        cell.outputs = []
+        if cell.cell_type == "code":
+            cell.outputs = []
     notebook.cells[-2].outputs = [
         nbformat.v4.new_output("display_data", shown, metadata={"image/png": {"alt": "A", "width": width}})
         for width in (910, 500)
@@ -240,6 +241,8 @@ def test_what_is_wide_scrolls_by_itself_and_by_keys(open_page, clean_lesson, tmp
         box.focus()
         page.keyboard.press("ArrowRight")
         page.wait_for_function("(box) => box.scrollLeft > 0", arg=box.element_handle())
+    # Not every browser lets keys reach what has no `tabindex`; axe knows.
+    assert serious_violations(watched) == []
     # The name of a row stays where it is.
     assert page.locator("tbody th").bounding_box()["x"] == page.locator(".table").bounding_box()["x"]
     page.set_viewport_size({"width": 1100, "height": 900})
