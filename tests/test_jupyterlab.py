@@ -45,6 +45,9 @@ FLAGS = (
     "--ServerApp.allow_root=True",
     "--ServerApp.terminals_enabled=False",
     f"--IdentityProvider.token={TOKEN}",
+    # If the tests are killed, it ends by itself.
+    "--MappingKernelManager.cull_idle_timeout=1800",
+    "--ServerApp.shutdown_no_activity_timeout=1800",
 )
 # It would ask whether it may fetch news.
 NO_NEWS = {"disabledExtensions": {"@jupyterlab/apputils-extension:announcements": True}}
