@@ -10,7 +10,7 @@ import math
 import sys
 import zlib
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -185,23 +185,22 @@ def interval(fooled: int, rounds: int) -> tuple[float, float]:
     return float(found.low), float(found.high)
 
 
-def report(paths: Sequence[Path]) -> int:
-    """Pool the files of a class, and print what each said and what all say together.
+def read_all(paths: Iterable[Path]) -> dict[Path, Play]:
+    """Read the files of a class, and leave out those that cannot be pooled.
 
     Files that were played on the pictures of another gallery than most are not added to them.
 
     Parameters
     ----------
-    paths : sequence of Path
+    paths : iterable of Path
         CSV files that the gallery's page has handed out.
 
     Returns
     -------
-    int
-        How many files could not be used; each was named on standard error with the reason.
+    dict of Path to Play
+        What is left; each file that is not among it was named on standard error with the reason.
     """
     plays: dict[Path, Play] = {}
-    refused = 0
     for path in paths:
         try:
             play = read(path)
@@ -210,27 +209,67 @@ def report(paths: Sequence[Path]) -> int:
             plays[path] = play
         except CourseError as error:
             trace(error)
-            refused += _refuse(path, error)
+            _refuse(path, error)
     most = Counter(play.gallery for play in plays.values()).most_common(1)
     for path, play in list(plays.items()):
         if play.gallery != most[0][0]:
-            refused += _refuse(path, f"played on other pictures ({play.gallery}) than most ({most[0][0]})")
+            _refuse(path, f"played on other pictures ({play.gallery}) than most ({most[0][0]})")
             del plays[path]
+    return plays
+
+
+def rows(pooled: Mapping[str, tuple[int, int]]) -> dict[str, dict[str, str]]:
+    """Lay pooled votes out as the rows of a table.
+
+    Parameters
+    ----------
+    pooled : mapping of str to (int, int)
+        What `pool` returned.
+
+    Returns
+    -------
+    dict of str to dict of str to str
+        Network → column → text.
+    """
+    found = {}
+    for network, (fooled, rounds) in pooled.items():
+        low, high = interval(fooled, rounds)
+        found[network] = {
+            "votes": str(rounds),
+            "fooled": _percent(fooled / rounds),
+            "95 % interval": f"{_percent(low)} to {_percent(high)}",
+        }
+    return found
+
+
+def report(paths: Sequence[Path]) -> int:
+    """Pool the files of a class, and print what each said and what all say together.
+
+    Parameters
+    ----------
+    paths : sequence of Path
+        As for `read_all`.
+
+    Returns
+    -------
+    int
+        How many files could not be used; each was named on standard error with the reason.
+    """
+    plays = read_all(paths)
     for path, play in plays.items():
         verdict = "counted" if play.counts else f"left out: more than {MOST_MISSED}"
         print(_line(path, f"missed {play.missed} of {CATCH_ROUNDS} catch trials; {verdict}"))
     counted = sum(play.counts for play in plays.values())
     print(f"{counted} of {len(paths)} files counted. {rule()}")
     if pooled := pool(plays.values()):
-        print(_table(pooled))
+        print(_table(rows(pooled)))
         print("50 % would mean that nobody can tell. The intervals take every vote for one of its own;")
         print("votes of one person are more alike, so the true intervals are somewhat wider.")
-    return refused
+    return len(paths) - len(plays)
 
 
-def _refuse(path: Path, reason: object) -> int:
+def _refuse(path: Path, reason: object) -> None:
     print(_line(path, reason), file=sys.stderr)
-    return 1
 
 
 def _line(path: Path, says: object) -> str:
@@ -241,11 +280,9 @@ def _percent(share: float) -> str:
     return f"{100 * share:.0f} %"
 
 
-def _table(pooled: dict[str, tuple[int, int]]) -> str:
-    rows = [("network", "votes", "fooled", "95 % interval")]
-    for network, (fooled, rounds) in pooled.items():
-        low, high = interval(fooled, rounds)
-        rows.append((network, str(rounds), _percent(fooled / rounds), f"{_percent(low)} to {_percent(high)}"))
+def _table(found: Mapping[str, Mapping[str, str]]) -> str:
+    head = ("network", *next(iter(found.values())))
+    rows = [head, *((network, *cells.values()) for network, cells in found.items())]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return "\n".join(
         "  ".join(

@@ -6,11 +6,14 @@ A test file takes the fixtures with `from browser import browser, open_page  # n
 import os
 import shutil
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 from urllib.parse import urlsplit
 
+import numpy as np
 import pytest
 
 # Where this is "required", a missing browser is a failure; elsewhere its tests are skipped, and say why.
@@ -27,6 +30,15 @@ FLAGS = (
 )
 LOCAL_SCHEMES = {"about", "blob", "data", "file"}
 LOOPBACK = {"127.0.0.1", "::1", "localhost"}
+PIXELS = """async (image) => {
+    await image.decode();
+    const canvas = Object.assign(document.createElement("canvas"),
+        { width: image.naturalWidth, height: image.naturalHeight });
+    const context = canvas.getContext("2d");
+    context.drawImage(image, 0, 0);
+    const { data } = context.getImageData(0, 0, canvas.width, canvas.height);
+    return [canvas.height, canvas.width, Array.from(data)];
+}"""
 
 
 def is_local(address: str) -> bool:
@@ -52,6 +64,15 @@ class Watched:
         self.page.on("websocket", lambda socket: self._note(socket.url))
         self.page.context.route("**/*", self._route)
 
+    @contextmanager
+    def waiting_for(self, what: str, folder: Path) -> Iterator[None]:
+        """Fail with what was waited for, and leave a picture of the page, if it does not come in time."""
+        try:
+            yield
+        except find_playwright().TimeoutError:
+            self.page.screenshot(path=(picture := folder / "page.png"))
+            pytest.fail(f"waited in vain for {what}; console: {self.errors}; see {picture}", pytrace=False)
+
     def _note(self, address: str) -> bool:
         local = is_local(address)
         if not local:
@@ -73,9 +94,15 @@ def serious_violations(watched: Watched) -> list[str]:
         missing('axe-core is not installed: python -m pip install -e ".[browser]"')
     return [
         f"{found['id']}: {', '.join(str(node['target']) for node in found['nodes'])}"
-        for found in Axe().run(watched.page).response["violations"]
+        for found in Axe().run(watched.page, options={"resultTypes": ["violations"]}).response["violations"]
         if found["impact"] in ("serious", "critical")
     ]
+
+
+def drawn(image: Any) -> np.ndarray:
+    """Return what the browser shows of an image, a locator: (height, width, 3) uint8."""
+    height, width, numbers = image.evaluate(PIXELS)
+    return np.array(numbers, np.uint8).reshape(height, width, 4)[..., :3]
 
 
 def missing(reason: str) -> None:
@@ -114,15 +141,24 @@ def browser() -> Iterator[Any]:
 
 @pytest.fixture
 def open_page(browser: Any) -> Iterator[Callable[..., Watched]]:
-    """Open addresses: `open_page(address, width=1100, scheme="light")`, each with a profile of its own."""
+    """Open addresses: `open_page(address, width=1100, scheme="light")`, each with a profile of its own.
+
+    `patience` is how many seconds are waited for anything.
+    """
     contexts = []
 
     def open_address(
-        address: str, width: int = 1100, height: int = 900, scheme: str = "light", **options: Any
+        address: str,
+        width: int = 1100,
+        height: int = 900,
+        scheme: str = "light",
+        patience: float = 30,
+        **options: Any,
     ) -> Watched:
         context = browser.new_context(
             viewport={"width": width, "height": height}, color_scheme=scheme, **options
         )
+        context.set_default_timeout(1000 * patience)
         contexts.append(context)
         watched = Watched(context.new_page())
         watched.watch()

@@ -230,6 +230,27 @@ MUTATIONS = (
         ("tests/test_pages.py",),
     ),
     Mutation(
+        "a page: small letters are too pale",
+        "helpers/runner/templates/page.css",
+        "--aside: #555a61;",
+        "--aside: #a5abb3;",
+        ("tests/test_pages.py::test_axe_finds_nothing_serious_on_a_lessons_page",),
+    ),
+    Mutation(
+        "a page: a wide picture shrinks",
+        "helpers/runner/templates/page.css",
+        ".wide img { min-width: 40rem; }",
+        "",
+        ("tests/test_pages.py::test_what_is_wide_scrolls_by_itself_and_by_keys",),
+    ),
+    Mutation(
+        "a page: no key reaches a wide picture",
+        "helpers/runner/templates/page.html.j2",
+        'aria-label="Picture" tabindex="0"',
+        'aria-label="Picture"',
+        ("tests/test_pages.py::test_what_is_wide_scrolls_by_itself_and_by_keys",),
+    ),
+    Mutation(
         "a page leads nowhere",
         "helpers/runner/pages.py",
         "            **_neighbors(path),\n",
@@ -440,6 +461,21 @@ MUTATIONS = (
         "scale = min(1, LONGEST / max(height, width))",
         "scale = 1",
         ("tests/test_own_picture.py",),
+    ),
+    # In JupyterLab
+    Mutation(
+        "a picture does not follow its slider",
+        "helpers/display.py",
+        '        control.observe(redraw, "value")\n',
+        "",
+        ("tests/test_jupyterlab.py::test_lesson_2_runs_and_a_slider_moves_its_picture",),
+    ),
+    Mutation(
+        "own picture: nothing of a file comes over",
+        "helpers/page/widget.js",
+        "let start = 0; file && start < file.size;",
+        "let start = 0; file && start > file.size;",
+        ("tests/test_jupyterlab.py::test_lesson_6_runs_and_a_picture_comes_back_in_color",),
     ),
     # A run's progress, and what it refuses
     Mutation(
@@ -793,6 +829,13 @@ MUTATIONS = (
         "if earlier.play == play.play]",
         "if earlier is play]",
         ("tests/test_votes.py::test_a_game_counts_once_and_other_pictures_do_not",),
+    ),
+    Mutation(
+        "votes: what a class has played is compared",
+        "notebooks/06_results_gallery.ipynb",
+        '    plain="Table: how often each network fooled its viewers, by the votes of a class.",\n',
+        "",
+        ("tests/test_votes.py::test_lesson_6_pools_a_class_and_its_text_does_not_depend_on_the_files",),
     ),
     Mutation(
         "votes: a refused file is no failure",

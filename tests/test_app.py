@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 import numpy as np
 import pytest
 import requests
-from browser import browser  # noqa: F401
+from browser import browser, drawn  # noqa: F401
 from PIL import Image
 
 from helpers import colorize, places
@@ -289,26 +289,11 @@ DROP = """([selector, name, numbers]) => {
     document.querySelector(selector).dispatchEvent(
         new DragEvent("drop", { dataTransfer: carried, bubbles: true, cancelable: true }));
 }"""
-PIXELS = """async (image) => {
-    await image.decode();
-    const canvas = Object.assign(document.createElement("canvas"),
-        { width: image.naturalWidth, height: image.naturalHeight });
-    const context = canvas.getContext("2d");
-    context.drawImage(image, 0, 0);
-    const { data } = context.getImageData(0, 0, canvas.width, canvas.height);
-    return [canvas.height, canvas.width, Array.from(data)];
-}"""
 
 
 def drop(page, name, data):
     page.wait_for_selector(".own-picture")  # the page builds it when its networks have come
     page.evaluate(DROP, [".own-picture", name, list(data)])
-
-
-def drawn(page, selector):
-    """What the browser shows, (height, width, 3) uint8."""
-    height, width, numbers = page.locator(selector).evaluate(PIXELS)
-    return np.array(numbers, np.uint8).reshape(height, width, 4)[..., :3]
 
 
 def test_a_visitor_drops_a_photograph_and_gets_it_in_color(url, browser, tmp_path):  # noqa: F811
@@ -322,7 +307,7 @@ def test_a_visitor_drops_a_photograph_and_gets_it_in_color(url, browser, tmp_pat
     drop(page, "grandmother.jpg", LEMUR.read_bytes())
     page.wait_for_selector(".wipe:not([hidden])")
     assert page.locator(".says").inner_text() == f"grandmother.jpg {colorize.HAS_COLOR}."
-    before, after = drawn(page, ".before"), drawn(page, ".after")
+    before, after = drawn(page.locator(".before")), drawn(page.locator(".after"))
     assert chroma(before) < 1
     assert chroma(after) > 4
     assert np.abs(rgb_to_lab(before)[..., 0] - rgb_to_lab(after)[..., 0]).mean() < 1
@@ -342,7 +327,7 @@ def test_a_visitor_drops_a_photograph_and_gets_it_in_color(url, browser, tmp_pat
         shown = page.locator(".after").get_attribute("src")
         act()
         page.wait_for_function("shown => document.querySelector('.after').src !== shown", arg=shown)
-        last, after = after, drawn(page, ".after")
+        last, after = after, drawn(page.locator(".after"))
         assert np.abs(last.astype(int) - after).mean() > 0.5
     assert page.locator(".vividness input").is_disabled()
 

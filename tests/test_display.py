@@ -124,6 +124,14 @@ def test_a_table_has_its_shape_in_the_text_and_its_values_in_the_page(outputs):
         assert text in bundle["text/html"]
 
 
+def test_another_text_may_stand_for_a_table_of_what_the_reader_has(outputs):
+    display.table({"a": {"votes": "32"}}, "1 game.", plain="The votes of a class.")
+    [(bundle, _)] = outputs
+    assert bundle["text/plain"] == "The votes of a class."
+    assert "1 game." in bundle["text/html"]
+    assert "32" in bundle["text/html"]
+
+
 def test_the_cells_of_a_column_stand_on_one_side(outputs):
     """Numbers to the right, and all to the left if one holds words; the header with them."""
     numbers = {"n": "9,294", "Δ": "−1.5", "mean": "24.1\n23.9 to 24.3", "none": ""}

@@ -2,13 +2,18 @@
 
 import html
 import re
+import shutil
+from base64 import b64encode
 from html.parser import HTMLParser
+from io import BytesIO
 from itertools import pairwise
 
 import nbformat
 import numpy as np
 import pytest
+from browser import browser, open_page, serious_violations  # noqa: F401
 from conftest import write_lesson
+from PIL import Image
 
 from helpers import display
 from helpers.places import NOTEBOOKS
@@ -186,3 +191,60 @@ def test_each_lesson_leads_to_the_one_before_and_the_one_after_it():
     for before, after in pairwise(lessons):
         assert f"]({after.name})" in nbformat.read(before, as_version=4).cells[-1].source
         assert f"]({before.name})" in nbformat.read(after, as_version=4).cells[0].source
+
+
+# In a browser -----------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def lesson_pages(tmp_path_factory):
+    """The pages of two lessons as they are stored: one of many pictures, one of wide tables."""
+    folder = tmp_path_factory.mktemp("lessons")
+    for lesson in find_lessons(NOTEBOOKS, ["02", "06"]):
+        shutil.copy(lesson, folder)
+    pages.write_index(folder)
+    return folder
+
+
+# No rule of the stylesheet depends on both the width and the scheme, so two of the four pairs hold them all.
+@pytest.mark.parametrize(("width", "scheme"), [(400, "dark"), (1100, "light")])
+@pytest.mark.parametrize("name", ["02_lab_and_augmentation", "06_results_gallery"])
+def test_axe_finds_nothing_serious_on_a_lessons_page(open_page, lesson_pages, name, width, scheme):  # noqa: F811
+    watched = open_page((lesson_pages / f"{name}.html").as_uri(), width=width, scheme=scheme)
+    watched.page.evaluate("document.querySelectorAll('details').forEach((each) => { each.open = true; })")
+    assert serious_violations(watched) == []
+    assert watched.page.evaluate("document.documentElement.scrollWidth") == width
+    assert watched.left == watched.errors == []
+
+
+def test_what_is_wide_scrolls_by_itself_and_by_keys(open_page, clean_lesson, tmp_path):  # noqa: F811
+    Image.new("RGB", (1200, 300)).save(picture := BytesIO(), "PNG")
+    notebook = nbformat.read(clean_lesson, as_version=4)
+    shown = {"image/png": b64encode(picture.getvalue()).decode()}
+    for cell in notebook.cells:
+        if cell.cell_type == "code":
+            cell.outputs = []
+    notebook.cells[-2].outputs = [
+        nbformat.v4.new_output("display_data", shown, metadata={"image/png": {"alt": "A", "width": width}})
+        for width in (910, 500)
+    ]
+    row = "".join(f"<td>{number:.4f}</td>" for number in range(12))
+    table = f"<table><thead><tr>{row}</tr></thead><tbody><tr><th>name</th>{row}</tr></tbody></table>"
+    notebook.cells[-1].outputs = [nbformat.v4.new_output("display_data", {"text/html": table})]
+    nbformat.write(notebook, tmp_path / "01_x.ipynb")
+    watched = open_page(pages.write_page(tmp_path / "01_x.ipynb").as_uri(), width=400)
+    page = watched.page
+    assert page.evaluate("document.documentElement.scrollWidth") == 400
+    large, small = page.locator(".jp-RenderedImage img").all()
+    assert (large.bounding_box()["width"], small.bounding_box()["width"]) == (640, 368)
+    for box in (page.locator(".wide"), page.locator(".table")):
+        box.focus()
+        page.keyboard.press("ArrowRight")
+        page.wait_for_function("(box) => box.scrollLeft > 0", arg=box.element_handle())
+    # Not every browser lets keys reach what has no `tabindex`; axe knows.
+    assert serious_violations(watched) == []
+    # The name of a row stays where it is.
+    assert page.locator("tbody th").bounding_box()["x"] == page.locator(".table").bounding_box()["x"]
+    page.set_viewport_size({"width": 1100, "height": 900})
+    assert (large.bounding_box()["width"], small.bounding_box()["width"]) == (910, 500)
+    assert watched.left == watched.errors == []

@@ -2,12 +2,16 @@
 
 import csv
 import io
+import re
+from types import SimpleNamespace
 
+import nbformat
 import pytest
 
-from helpers import votes
+from helpers import display, votes
 from helpers.__main__ import main
 from helpers.errors import CourseError
+from helpers.places import NOTEBOOKS
 
 pytestmark = pytest.mark.quick
 
@@ -176,3 +180,43 @@ def test_where_nobody_counts_there_is_no_table(tmp_path, capsys):
     said = capsys.readouterr().out
     assert "0 of 1 files counted" in said
     assert "95 % interval" not in said
+
+
+@pytest.fixture
+def shown_by_lesson_6(tmp_path, monkeypatch):
+    """Run the cell of lesson 6; return the text of its table, and the pieces that are seen."""
+    cells = nbformat.read(NOTEBOOKS / "06_results_gallery.ipynb", as_version=4).cells
+    (source,) = (cell.source for cell in cells if "votes.read_all" in cell.source)
+
+    def run():
+        shown = []
+        monkeypatch.setattr(display, "display", lambda data, **_: shown.append(data))
+        exec(source, {"display": display, "lesson": SimpleNamespace(out=tmp_path)})
+        (data,) = shown
+        return data["text/plain"], [piece for piece in re.split("<[^>]+>", data["text/html"]) if piece]
+
+    return run
+
+
+def test_lesson_6_pools_a_class_and_its_text_does_not_depend_on_the_files(
+    tmp_path, capsys, shown_by_lesson_6
+):
+    nobody, seen = shown_by_lesson_6()
+    assert "0 of 0 games counted." in seen[0]
+    assert seen[1:] == ["votes", "no votes yet", "0"]
+    (tmp_path / "votes").mkdir()
+    write(tmp_path / "votes" / "a.csv", rows_of("a", fooled=8))
+    write(tmp_path / "votes" / "b.csv", rows_of("b", fooled=0))
+    write(tmp_path / "votes" / "c.csv", rows_of("c", fooled=32, missed=3))
+    write(tmp_path / "votes" / "bad.csv", [])
+    text, seen = shown_by_lesson_6()
+    assert text == nobody
+    assert "2 of 4 games counted." in seen[0]
+    low, high = (f"{100 * end:.0f} %" for end in votes.interval(4, 32))
+    for network in ("fusion", "colorizer, vivid"):
+        place = seen.index(network)
+        assert seen[place + 1 : place + 4] == ["32", "12 %", f"{low} to {high}"]
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert said.err.count("\n") == 1
+    assert "bad.csv: it does not hold rounds 1 to 40" in said.err
