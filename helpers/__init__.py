@@ -24,7 +24,7 @@ rooms above it:
 - ``exercises``: answers that are checked, and handed in. In it: ``answers``, ``lesson_1``, ``lesson_2``,
   ``lesson_3``, ``lesson_4``, ``lesson_5``, ``lesson_6``, ``grading``, ``worker``, ``submissions``.
 - ``doctor``: whether a machine is ready for all this.
-- ``runner``: the lessons, run one after the other. In it: ``plan``, ``progress``, ``environment``,
-  ``execute``, ``pages``, ``run``.
+- ``runner``: the lessons, run one after the other, or one over a grid of parameters. In it: ``plan``,
+  ``progress``, ``environment``, ``execute``, ``pages``, ``run``, ``grid``, ``comparison``, ``sweep``.
 - ``__main__``: the command line.
 """

@@ -158,6 +158,27 @@ def check_networks(lessons: Sequence[Path], out: Path) -> None:
             )
 
 
+def networks_of(lesson: Path) -> set[str]:
+    """Find which networks a lesson trains, and keeps in its run's folder with their records.
+
+    Parameters
+    ----------
+    lesson : Path
+        The notebook.
+
+    Returns
+    -------
+    set of str
+        Their names, from the tags `recorded:NAME` of its cells.
+
+    Raises
+    ------
+    CourseError
+        If it is not a notebook.
+    """
+    return _Lesson(lesson).trains
+
+
 def parse_parameter(name: str, text: str) -> object:
     """Read a parameter's value as Python writes it, or take it as text.
 
