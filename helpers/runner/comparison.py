@@ -63,7 +63,7 @@ def _value(folder: Path, metric: str) -> float:
     path = folder / "models" / f"{network}.json"
     try:
         record = json.loads(path.read_text("utf-8"))
-        curves = record["curve"]
+        curves = dict(record["curve"])
     except (OSError, ValueError, KeyError, TypeError):
         raise CourseError(f"the lesson left no record of {network} that can be read, {path}") from None
     if curves.get(name):
@@ -155,7 +155,7 @@ def _spread(values: Sequence[float]) -> str:
 
 
 def _plot(grid: Grid, rows: Sequence[Row]) -> Figure:
-    """Draw a panel for each metric, a line of dots for each setting: a dot for a seed, a bar for their mean."""
+    """Draw a panel for each metric, and in it for each setting a dot for a seed, a bar for their mean."""
     groups = settings(rows)
     longest = max(map(len, groups))
     width = 0.09 * longest + 3.5 * len(grid.metrics)

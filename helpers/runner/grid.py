@@ -141,7 +141,7 @@ def _read(path: Path) -> dict[str, object]:
     """Read the file, and see that it has the keys that it should, with what they should hold."""
     try:
         text = path.read_text("utf-8")
-        read = yaml.load(text, _Loader)  # noqa: S506, it is a SafeLoader
+        read = yaml.load(text, _Loader)
     except OSError as error:
         raise CourseError(f"{error.strerror}") from None
     except (yaml.YAMLError, ValueError, RecursionError) as error:

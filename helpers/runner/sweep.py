@@ -1,8 +1,8 @@
 """Run one lesson for each combination of a grid, several at once; Dask distributes the runs.
 
-Dask was chosen for its weight and its reach: it is plain Python, where Ray brings 200 MB of compiled code, and
-none of it for Macs with Intel's processors. Each run is a task: its notebook is executed by papermill, in a
-kernel of its own. Which worker takes it, and what becomes of it if that worker dies, is Dask's business.
+Dask was chosen for its weight and its reach: it is plain Python, where Ray brings 200 MB of compiled code.
+Each run is a task: its notebook is executed by papermill, in a kernel of its own. Which worker takes it, and
+what becomes of it if that worker dies, is Dask's business.
 """
 
 import json
@@ -53,7 +53,8 @@ def run(
     cell_minutes : float
         The longest that one cell may run, in minutes.
     workers : int, optional
-        How many combinations run at once on this machine; as many as it has cores and memory for if not given.
+        How many combinations run at once on this machine; if not given, as many as it has cores and memory
+        for.
     cluster : str, optional
         The address of a Dask scheduler, whose workers run them instead. They need the course installed, and
         have to see the folders of this machine under the same names.
