@@ -145,6 +145,7 @@ def test_what_is_done_needs_no_worker_until_the_lesson_changes(lesson, monkeypat
     lesson("y = 1", FOUR.replace("[1, 2]", "[2]"))
     assert main("--workers", "3") == 1
     assert asked == [(None, 3)]
+    (planned.combinations[0].folder / "done.json").unlink()
     problem = sweep._run_one(path, planned.combinations[0], 1)
     assert problem.startswith("the worker has another version of the course")
     assert len(begun()) == 2

@@ -12,6 +12,8 @@ from helpers.errors import CourseError
 
 # Parameters that are a path, or the name of photographs.
 PATHS = ("PHOTOS", "MORE_PHOTOS", "TRAIN_CLASSIFIER_ON", "OUT")
+# What `profiles.begin` takes beside a profile's settings: whether this machine has it, only Keras can tell.
+NOT_SETTINGS = ("devices", "precision")
 
 
 @dataclass(frozen=True)
@@ -121,7 +123,8 @@ def plan(lessons: Sequence[Path], parameters: Mapping[str, object], out: str | P
     }
     for path, lesson in read.items():
         for name, setting in lesson.settings.items():
-            profiles.check_override(profile, setting, given[path].get(name), name)
+            if setting not in NOT_SETTINGS:
+                profiles.check_override(profile, setting, given[path].get(name), name)
     check_networks(lessons, folder)
     return Plan(given, profile, seed, folder)
 
