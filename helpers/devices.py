@@ -1,8 +1,9 @@
 """Train on several devices of this machine, each of which takes its share of every batch.
 
-On JAX by Keras' `DataParallel`: the devices compute one training step together, and it is the step of a single
-device, batch normalization included. On TensorFlow by `MirroredStrategy`: each device normalizes its own share
-of a batch, so a network with batch normalization learns from smaller ones. Keras has neither on PyTorch.
+On JAX by Keras' `DataParallel`: the devices compute one training step together, and it is the step of one
+device, batch normalization included. On TensorFlow by `MirroredStrategy`: each device normalizes its own
+share of a batch, so a network with batch normalization learns from smaller ones; and `predict` fails if the
+last batch has fewer photographs than there are devices. Keras has neither on PyTorch.
 """
 
 from collections.abc import Mapping

@@ -387,7 +387,9 @@ def begin(
     gan = "gan_epochs" in overrides
     batches = ("batch_size", "colorizer_batch") if gan else ("batch_size",)
     several.use(devices, {key: settings[key] for key in batches}, own_loss=gan)
-    display.relax_claims("the course's own settings" if name != "tiny" or given or devices or precision else None)
+    display.relax_claims(
+        "the course's own settings" if name != "tiny" or given or devices or precision else None
+    )
     display.set_style()
     backend.set_defaults()
     backend.set_seed(seed)

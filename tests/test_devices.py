@@ -42,7 +42,7 @@ def train(count, photographs, normalize):
     network.fit(batches, **seen, callbacks=[keep], verbose=0)
     L, ab = batches[0]
     one = network.fit(L[:1], ab[:1], epochs=2, verbose=0).history["loss"]
-    predicted = network.predict(L[:3], batch_size=2, verbose=0)
+    predicted = network.predict(L[:3], verbose=0)
     return keep.curve | {"one": one, "predicted": predicted.ravel().tolist(), "devices": devices.count()}
 
 def refusals(**wrong):
