@@ -14,6 +14,7 @@ from helpers.errors import CourseError
 
 # On TensorFlow, the strategy whose scope this process is in, and what leaves it.
 _entered: list[tuple[object, ExitStack]] = []
+_strategies: dict[int, object] = {}
 
 
 def use(count: object, batch_sizes: Mapping[str, int], own_loss: bool = False) -> None:
@@ -99,6 +100,15 @@ def _on_tensorflow(count: int | None) -> None:
         _entered.pop()[1].close()
     if count is None:
         return
+    # A second strategy in one process would number what its devices tell each other as the first one does.
+    strategy = _strategies.get(count) or _strategies.setdefault(count, _mirrored(count))
+    # Networks have to be built, compiled and trained inside: the cells of a lesson are, from here on.
+    inside = ExitStack()
+    inside.enter_context(strategy.scope())
+    _entered.append((strategy, inside))
+
+
+def _mirrored(count: int) -> object:
     import tensorflow as tf
 
     class Shares(tf.distribute.MirroredStrategy):
@@ -114,8 +124,4 @@ def _on_tensorflow(count: int | None) -> None:
         times = tf.where(size % count == 0, 1, count)
         return tf.nest.map_structure(lambda x: tf.tile(x, [times, *[1] * (len(x.shape) - 1)]), batch)
 
-    strategy = Shares([name.upper() for name in keras.distribution.list_devices()[:count]])
-    # Networks have to be built, compiled and trained inside: the cells of a lesson are, from here on.
-    inside = ExitStack()
-    inside.enter_context(strategy.scope())
-    _entered.append((strategy, inside))
+    return Shares([name.upper() for name in keras.distribution.list_devices()[:count]])
