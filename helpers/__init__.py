@@ -5,7 +5,8 @@ rooms above it:
 
 - ``errors``, ``places``: the course's one error; its folders.
 - ``files``, ``threads``: whole files, and a cache; work on many photographs at once.
-- ``installed``, ``backend``, ``lab``: what has to be installed; Keras, loaded quietly; colors.
+- ``installed``, ``backend``, ``devices``, ``precision``, ``lab``: what has to be installed; Keras, loaded
+  quietly; on how many devices it trains, and with how many digits; colors.
 - ``photographs``: from any source to one array with a fixed split. In it:
   ``archives``, ``recognize``, ``decode``, ``sources``, ``transfer``, ``unsplash``, ``download``, ``splits``,
   ``tables``, ``hygiene``, ``prepare``, ``collection``.
@@ -25,7 +26,7 @@ rooms above it:
   ``lesson_3``, ``lesson_4``, ``lesson_5``, ``lesson_6``, ``grading``, ``worker``, ``submissions``.
 - ``doctor``: whether a machine is ready for all this.
 - ``timetable``: how long the lessons take, for a teacher's plans.
-- ``runner``: the lessons, run one after the other. In it: ``plan``, ``progress``, ``environment``,
-  ``execute``, ``pages``, ``run``.
+- ``runner``: the lessons, run one after the other, or one over a grid of parameters. In it: ``plan``,
+  ``progress``, ``environment``, ``execute``, ``pages``, ``run``, ``grid``, ``comparison``, ``sweep``.
 - ``__main__``: the command line.
 """

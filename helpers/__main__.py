@@ -7,7 +7,7 @@ import math
 import os
 import shlex
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import NoReturn
@@ -104,6 +104,24 @@ def _parser() -> argparse.ArgumentParser:
     refresh.set_defaults(command=_refresh)
     for command in (run, refresh):
         command.add_argument("--only", nargs="+", default=[], metavar="NN", help="these lessons alone")
+
+    sweep = commands.add_parser(
+        "sweep", help="run one lesson over a grid of parameters, several at once, and compare what comes out"
+    )
+    sweep.set_defaults(command=_sweep)
+    sweep.add_argument("grid", metavar="GRID.yaml", help="the lesson, the parameters and what to compare")
+    sweep.add_argument("--out", metavar="DIR", help="the folder to write to; runs/sweep-GRID if not given")
+    sweep.add_argument("--yes", action="store_true", help="run even a hundred combinations and more")
+    place = sweep.add_mutually_exclusive_group()
+    place.add_argument(
+        "--workers",
+        type=whole,
+        metavar="N",
+        help="runs at once; as many as there are cores and memory for if not given",
+    )
+    place.add_argument("--cluster", metavar="ADDRESS", help="of a Dask scheduler, whose workers run them")
+
+    for command in (run, refresh, sweep):
         command.add_argument(
             "--timeout",
             type=minutes,
@@ -243,6 +261,13 @@ def share(text: str) -> float:
     return number
 
 
+def whole(text: str) -> int:
+    """Read a whole number above 0."""
+    if (number := int(text)) < 1:
+        raise argparse.ArgumentTypeError(f"{text} is not a whole number above 0")
+    return number
+
+
 def port(text: str) -> int:
     """Read the number of a port."""
     if not 0 <= (number := int(text)) < 2**16:
@@ -269,7 +294,7 @@ def _run(options: argparse.Namespace) -> int:
     try:
         run.run(planned, options.timeout, done)
     except (CourseError, OSError, KeyboardInterrupt) as error:
-        return _fail(error, _again("run", options, [path for path in planned.lessons if path not in done]))
+        return _fail(error, _again("run", options, _only(planned.lessons, done)))
     return 0
 
 
@@ -287,7 +312,26 @@ def _refresh(options: argparse.Namespace) -> int:
     try:
         run.refresh(lessons, options.timeout, done)
     except (CourseError, OSError, KeyboardInterrupt) as error:
-        return _fail(error, _again("refresh", options, [path for path in lessons if path not in done]))
+        return _fail(error, _again("refresh", options, _only(lessons, done)))
+    return 0
+
+
+def _sweep(options: argparse.Namespace) -> int:
+    from helpers.runner import grid
+
+    with _refusing():
+        installed.check_backend()
+        planned = grid.read(places.typed(options.grid), options.out, math.inf if options.yes else grid.MOST)
+        installed.check_extra("sweep", "distributed", "cryptography")
+    from helpers.runner import sweep
+
+    try:
+        rows = sweep.run(planned, options.timeout, options.workers, options.cluster)
+        if failed := [row for row in rows if row.problem]:
+            names = ", ".join(f"{row.combination}" for row in failed)
+            raise CourseError(f"{len(failed)} of {len(rows)} combinations have no result: {names}")
+    except (CourseError, OSError, KeyboardInterrupt) as error:
+        return _fail(error, _again("sweep", options, [options.grid]))
     return 0
 
 
@@ -395,14 +439,20 @@ def _sources(options: argparse.Namespace) -> int:
     return 0
 
 
-def _again(command: str, options: argparse.Namespace, lessons: Sequence[Path]) -> str:
+def _only(lessons: Iterable[Path], done: Sequence[Path]) -> list[str]:
+    """Write the option that chooses the lessons that are left."""
+    return ["--only", *(path.stem[:2] for path in lessons if path not in done)]
+
+
+def _again(command: str, options: argparse.Namespace, what: Sequence[str]) -> str:
     """Write the command that does what is left to do."""
-    words = [installed.PYTHON, "-m", "helpers", command, "--only", *(path.stem[:2] for path in lessons)]
-    defaults = _parser().parse_args([command])
-    for name in ("profile", "photos", "out", "seed", "timeout"):
+    words = [installed.PYTHON, "-m", "helpers", command, *what]
+    defaults = _parser().parse_args([command, *what])
+    for name in ("profile", "photos", "out", "seed", "workers", "cluster", "yes", "timeout"):
         value = getattr(options, name, None)
         if value != getattr(defaults, name, None):
-            words += [f"--{name}", f"{value:g}" if name == "timeout" else str(value)]
+            words += [f"--{name}"]
+            words += [] if value is True else [f"{value:g}" if name == "timeout" else str(value)]
     for pair in getattr(options, "parameters", ()):
         words += ["-p", *pair]
     return shlex.join(words)

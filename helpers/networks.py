@@ -8,7 +8,7 @@ from zipfile import ZIP_DEFLATED, BadZipFile, ZipFile
 
 import numpy as np
 
-from helpers import files
+from helpers import files, precision
 from helpers.ab_bins import annealed_mean
 from helpers.backend import keras
 from helpers.colorings import recolor
@@ -35,15 +35,14 @@ def save(network: keras.Model, path: Path) -> None:
     network : keras.Model
         A functional network of built-in layers. Its weights stay float32 numbers, of which the last
         13 of 24 bits are zero from now on: so what is measured next is what the file holds, and the
-        file is half as large. Saved uncompiled, it loads on every Keras backend.
+        file is half as large. Saved uncompiled and in float32, it loads on every Keras backend, whatever
+        `PRECISION` it was trained in.
     path : Path
         The file; its folder is made.
     """
     network.set_weights([_half(array) for array in network.get_weights()])
-    uncompiled = type(network).from_config(network.get_config())
-    uncompiled.set_weights(network.get_weights())
     with files.replacing(path) as part:
-        uncompiled.save(part)
+        precision.in_full(network).save(part)
         with ZipFile(part) as archive:
             members = {name: archive.read(name) for name in archive.namelist()}
         # Keras stores them as they are.

@@ -324,7 +324,15 @@ def folder(name: str, photos: str | None = None) -> Path:
     return RUNS / f"{name}-{called}-{where}"
 
 
-def begin(name: str, seed: int, out: str | None = None, **overrides: object) -> Lesson:
+def begin(
+    name: str,
+    seed: int,
+    out: str | None = None,
+    *,
+    devices: int | None = None,
+    precision: str | None = None,
+    **overrides: object,
+) -> Lesson:
     """Begin a lesson: look up its settings, fix every seed, report in one line.
 
     What the reader's own files have set for Keras and for matplotlib is set aside.
@@ -338,6 +346,10 @@ def begin(name: str, seed: int, out: str | None = None, **overrides: object) -> 
         Seed of Python's, NumPy's and Keras' random numbers.
     out : str, optional
         Folder to write to; what `folder` names if not given.
+    devices : int, optional
+        How many devices of this machine share each batch, as `helpers.devices.use` takes it.
+    precision : str, optional
+        What layers compute in, as `helpers.precision.use` takes it.
     **overrides
         Settings of the profile to replace; `None` leaves the profile's own.
 
@@ -355,11 +367,13 @@ def begin(name: str, seed: int, out: str | None = None, **overrides: object) -> 
     ------
     CourseError
         If no profile has that name, if the seed is not a whole number
-        from 0 to 2**32 - 1, if the folder is not the path of one, or if an override is not a setting of
-        the profile, or not of its kind.
+        from 0 to 2**32 - 1, if the folder is not the path of one, if an override is not a setting of
+        the profile, or not of its kind, or if there are no such devices or no such precision.
     """
     # Keras takes seconds to load, and the command line reads the table alone.
     from helpers import backend, display
+    from helpers import devices as several
+    from helpers import precision as digits
     from helpers.photographs import keep_near_duplicates
 
     check(name, seed)
@@ -368,13 +382,21 @@ def begin(name: str, seed: int, out: str | None = None, **overrides: object) -> 
     given = {key: value for key, value in checked.items() if value is not None}
     settings = dataclasses.asdict(PROFILES[name]) | given
     where = typed(out) if out else folder(name, given.get("photos"))
-    display.relax_claims("the course's own settings" if name != "tiny" or given else None)
+    digits.check(precision)
+    # Lesson 5 is the one with a GAN, whose networks compute their losses by themselves.
+    gan = "gan_epochs" in overrides
+    batches = ("batch_size", "colorizer_batch") if gan else ("batch_size",)
+    several.use(devices, {key: settings[key] for key in batches}, own_loss=gan)
+    display.relax_claims(
+        "the course's own settings" if name != "tiny" or given or devices or precision else None
+    )
     display.set_style()
     backend.set_defaults()
     backend.set_seed(seed)
     keep_near_duplicates(settings["near_duplicates"])
     keras = backend.keras
     print(f"{name} profile · seed {seed} · Keras {keras.__version__} on {keras.backend.backend()}")
+    digits.use(precision)
     if (other := Path.cwd().parent) and _has_helpers(other) and not other.samefile(ROOT):
         print(
             f"the code and the data are those of {ROOT}, not the ones beside this notebook: "

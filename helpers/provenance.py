@@ -15,7 +15,7 @@ import re
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import redirect_stdout, suppress
 from datetime import UTC, datetime
@@ -106,14 +106,47 @@ def fingerprint(name: str, wanted: Mapping[str, object], seed: int = 0) -> dict[
     CourseError
         If no lesson trains such a network.
     """
-    cells = _cells(name)
-    chosen = {key: _tuples(value) for key, value in wanted.items()}
     calls: list[dict[str, object]] = []
 
     def note(model: keras.Model, x: object = None, y: object = None, *positional: object, **named: object):
         calls.append(_describe_call(model, x, y, positional, named))
         return keras.callbacks.History()
 
+    read = run_cells(name, wanted, seed, note, calls)
+    found = {key: value for key, value in wanted.items() if key in read - ONLY_TEST}
+    return json.loads(json.dumps({"settings": found, "fits": calls}))
+
+
+def run_cells(
+    name: str,
+    wanted: Mapping[str, object],
+    seed: int,
+    fit: Callable[..., object],
+    calls: Sequence[object] = (),
+) -> set[str]:
+    """Run the cells that build and train a network, on the embedded photographs.
+
+    Parameters
+    ----------
+    name, wanted, seed
+        As for `fingerprint`.
+    fit : callable
+        What is called in place of `keras.Model.fit`, with the model and then as that.
+    calls : sequence of object
+        Grows as `fit` is called; the cells end where they would save after that.
+
+    Returns
+    -------
+    set of str
+        The settings that the cells have read.
+
+    Raises
+    ------
+    CourseError
+        If no lesson trains such a network.
+    """
+    cells = _cells(name)
+    chosen = {key: _tuples(value) for key, value in wanted.items()}
     with tempfile.TemporaryDirectory() as folder:
         places = {name: "sample" if name == "photos" else "" for name in PLACES}
         lesson = Lesson(**chosen, **places, name="full", seed=seed, out=Path(folder))
@@ -122,14 +155,13 @@ def fingerprint(name: str, wanted: Mapping[str, object], seed: int = 0) -> dict[
         set_seed(seed + 1)
         namespace = {"lesson": watched, "SEED": seed}
         with (
-            mock.patch.object(keras.Model, "fit", note),
+            mock.patch.object(keras.Model, "fit", fit),
             redirect_stdout(io.StringIO()),
             suppress(_SavingError),
         ):
             for place, source in cells:
                 exec(compile(source, place, "exec"), namespace)
-    found = {key: value for key, value in wanted.items() if key in watched.read_by_cells - ONLY_TEST}
-    return json.loads(json.dumps({"settings": found, "fits": calls}))
+    return watched.read_by_cells
 
 
 def fingerprint_apart(name: str, wanted: Mapping[str, object], seed: int) -> dict[str, object]:

@@ -4,7 +4,7 @@ import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from helpers import files, metrics, networks, provenance
+from helpers import devices, files, metrics, networks, provenance
 from helpers.backend import keras
 from helpers.errors import CourseError
 from helpers.metrics import Measured
@@ -100,6 +100,11 @@ def save(
     }
     if taken := sorted(found.keys() & facts.keys()):
         raise CourseError(f"{', '.join(taken)}: a record finds this out by itself")
+    # As they are not settings of a profile, and rarely others than these.
+    if (shared := devices.count()) > 1:
+        found["devices"] = shared
+    if (digits := keras.config.dtype_policy().name) != "float32":
+        found["precision"] = digits
     if lesson.goes_on:  # a short run is never kept
         found["fingerprint"] = _fingerprint(lesson, network.name)
     counted = {"photographs": trained_on.counts, "metrics": {}}

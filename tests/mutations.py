@@ -986,6 +986,63 @@ MUTATIONS = (
         "        pass\n",
         ("tests/test_faults.py",),
     ),
+    # Sweeps, devices, precision
+    Mutation(
+        "a sweep does again what is done",
+        "helpers/runner/sweep.py",
+        'return read["made_from"] == combination.made_from',
+        "return False",
+        ("tests/test_sweep.py",),
+    ),
+    Mutation(
+        "a sweep takes another lesson's result for this one's",
+        "helpers/runner/sweep.py",
+        'return read["made_from"] == combination.made_from',
+        "return True",
+        ("tests/test_sweep.py",),
+    ),
+    Mutation(
+        "the last of two equal keys of a grid counts",
+        "helpers/runner/grid.py",
+        "if count > 1]:",
+        "if count > 2]:",
+        ("tests/test_grid.py",),
+    ),
+    Mutation(
+        "a combination is made from the same, whatever its photographs",
+        "helpers/runner/grid.py",
+        "json.dumps(given, sort_keys=True), *photographs)",
+        "json.dumps(given, sort_keys=True))",
+        ("tests/test_grid.py",),
+    ),
+    Mutation(
+        "a mean over seeds is of all settings",
+        "helpers/runner/comparison.py",
+        "if name != SEED}",
+        "if False}",
+        ("tests/test_sweep.py",),
+    ),
+    Mutation(
+        "what two devices cannot share is left as it is, on TensorFlow",
+        "helpers/devices.py",
+        "times = tf.where(size % count == 0, 1, count)",
+        "times = 1",
+        ("tests/test_devices.py",),
+    ),
+    Mutation(
+        "a GAN is trained with a loss that is added up",
+        "helpers/devices.py",
+        'if backend == "tensorflow" and own_loss and count > 1:',
+        "if False:",
+        ("tests/test_devices.py",),
+    ),
+    Mutation(
+        "a network is saved in the precision of its training",
+        "helpers/networks.py",
+        "precision.in_full(network).save(part)",
+        "network.save(part)",
+        ("tests/test_precision.py",),
+    ),
 )
 
 

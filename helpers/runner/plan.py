@@ -12,6 +12,8 @@ from helpers.errors import CourseError
 
 # Parameters that are a path, or the name of photographs.
 PATHS = ("PHOTOS", "MORE_PHOTOS", "TRAIN_CLASSIFIER_ON", "OUT")
+# What `profiles.begin` takes beside a profile's settings: whether this machine has it, only Keras can tell.
+NOT_SETTINGS = ("devices", "precision")
 
 
 @dataclass(frozen=True)
@@ -121,7 +123,8 @@ def plan(lessons: Sequence[Path], parameters: Mapping[str, object], out: str | P
     }
     for path, lesson in read.items():
         for name, setting in lesson.settings.items():
-            profiles.check_override(profile, setting, given[path].get(name), name)
+            if setting not in NOT_SETTINGS:
+                profiles.check_override(profile, setting, given[path].get(name), name)
     check_networks(lessons, folder)
     return Plan(given, profile, seed, folder)
 
@@ -156,6 +159,27 @@ def check_networks(lessons: Sequence[Path], out: Path) -> None:
                 f"lesson {path.stem} shows the networks of {', '.join(missing)}, and {from_here(out)} has "
                 f"not all of them; run those too: --only {numbers}"
             )
+
+
+def networks_of(lesson: Path) -> set[str]:
+    """Find which networks a lesson trains, and keeps in its run's folder with their records.
+
+    Parameters
+    ----------
+    lesson : Path
+        The notebook.
+
+    Returns
+    -------
+    set of str
+        Their names, from the tags `recorded:NAME` of its cells.
+
+    Raises
+    ------
+    CourseError
+        If it is not a notebook.
+    """
+    return _Lesson(lesson).trains
 
 
 def parse_parameter(name: str, text: str) -> object:
