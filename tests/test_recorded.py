@@ -206,11 +206,11 @@ def test_a_run_without_scores_is_not_kept(run, kept, fresh):
 
 def test_a_run_of_other_code_or_settings_is_not_kept(run, kept, fresh):
     other = json.loads(json.dumps(fresh["fusion"]))
-    other["settings"]["backbone"], other["fits"][1]["optimizer"]["beta_1"] = "mobilenet", "0.5"
+    other["settings"]["backbone"], other["fits"][0]["optimizer"]["beta_1"] = "mobilenet", "0.5"
     changed(run / "fusion.json", fingerprint=other)
     assert refused(run, kept) == (
         "the code as it is would train something else: "
-        "fusion: fits.1.optimizer.beta_1; fusion: settings.backbone"
+        "fusion: fits.0.optimizer.beta_1; fusion: settings.backbone"
     )
 
 
