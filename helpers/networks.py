@@ -15,7 +15,9 @@ from helpers.colorings import recolor
 from helpers.errors import CourseError
 from helpers.lab import AB_SCALE, rgb_to_lab
 
-BATCH = 16  # photographs predicted together
+BATCH = (
+    4  # photographs predicted together; on JAX, whatever a network computes on the way stays until its end
+)
 MEMBERS = ("metadata.json", "config.json", "model.weights.h5")  # of a `.keras` file
 MOST_BYTES = 500 * 10**6  # that a file may unpack to
 # Where the parts of a network may come from; and those layers that run code of the file, or read others.

@@ -359,7 +359,7 @@ def _sum(lesson: Timed) -> tuple[Section, float]:
 
 def _line(title: str, *numbers: object) -> str:
     short = title if len(title) <= 32 else f"{title[:31]}…"
-    return f"  {short:<32}" + "".join(f"{number:>{8 if i == 0 else 7}}" for i, number in enumerate(numbers))
+    return f"  {short:<32}" + "".join(f"{number:>{8 if i == 0 else 9}}" for i, number in enumerate(numbers))
 
 
 def _how(timed: Sequence[Timed], computed_on: str) -> str:

@@ -242,7 +242,7 @@ def test_the_error_that_stopped_a_preparation_is_the_one_that_is_seen(photograph
 
     monkeypatch.setattr(augment, "_fill", full)
     monkeypatch.setattr(files, "_remove", in_use)
-    with pytest.raises(OSError, match="No space left"):
+    with pytest.raises(CourseError, match="No space left"):
         prepare(photographs)
 
 

@@ -123,8 +123,11 @@ def test_lessons_are_found_by_number_and_name(only, expected, folder):
 )
 def test_a_wrong_request_is_one_line_that_lists_what_is_valid(words, names, folder, capsys):
     write_lesson(folder / "01_one.ipynb")
-    begin = "profiles.begin(PROFILE, SEED, OUT, gan_epochs=EPOCHS, width=WIDTH, backbone=BACKBONE)"
-    more = "\nEPOCHS = None  # as many\nWIDTH = None\nBACKBONE = None"
+    settings = {"EPOCHS": "gan_epochs", "WIDTH": "width", "BACKBONE": "backbone", "FLIPS": "flips"}
+    settings["COLORIZER_EPOCHS"] = "colorizer_epochs"
+    begin = ", ".join(f"{setting}={name}" for name, setting in settings.items())
+    more = "".join(f"\n{name} = None  # as the profile has it" for name in settings)
+    begin = f"profiles.begin(PROFILE, SEED, OUT, {begin})"
     write_lesson(folder / "02_two.ipynb", begin, parameters=PARAMETERS + more)
     trains(folder / "02_two.ipynb", "one")
     trains(write_lesson(folder / "03_three.ipynb", "pass"), "two", "three")

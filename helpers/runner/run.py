@@ -147,11 +147,10 @@ def refresh(lessons: Sequence[Path], cell_minutes: float = 600, done: list[Path]
             output, started = Path(folder) / lesson.name, time.monotonic()
             notebook = execute(lesson, output, {}, cell_minutes, progress)
             progress.end_lesson(lesson, (time.monotonic() - started) / 60, pages.headline(notebook))
-            picture = gallery(notebook)
             _strip(notebook)
             _fit(notebook)
             files.write_text(lesson, nbformat.writes(notebook) + "\n")
-            if picture:
+            if picture := gallery(notebook):
                 files.write_bytes(lesson.with_name("gallery.jpg"), picture)
             if done is not None:
                 done.append(lesson)
