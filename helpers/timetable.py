@@ -358,8 +358,8 @@ def _sum(lesson: Timed) -> tuple[Section, float]:
 
 
 def _line(title: str, *numbers: object) -> str:
-    short = title if len(title) <= 32 else f"{title[:31]}…"
-    return f"  {short:<32}" + "".join(f"{number:>{8 if i == 0 else 9}}" for i, number in enumerate(numbers))
+    short = title if len(title) <= 29 else f"{title[:28]}…"
+    return f"  {short:<29}" + "".join(f"{number:>{9 if i == 0 else 8}}" for i, number in enumerate(numbers))
 
 
 def _how(timed: Sequence[Timed], computed_on: str) -> str:
