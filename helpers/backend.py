@@ -15,9 +15,8 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 
-import psutil
-
 from helpers import installed
+from helpers.threads import cores
 
 # What a reader has set for other programs, and would change how long, with which numbers or with how many
 # words a network trains, or which Keras TensorFlow has. The backend stays, and what is the machine's alone.
@@ -146,7 +145,5 @@ def device() -> str:
     """
     if found := accelerators():
         return ", ".join(found)
-    process = psutil.Process()
-    # Where the system can bind a process to some of its cores, only these count.
-    cores = len(process.cpu_affinity()) if hasattr(process, "cpu_affinity") else psutil.cpu_count()
-    return f"{cores} CPU core{'s' if cores > 1 else ''} ({platform.machine()})"
+    count = cores()
+    return f"{count} CPU core{'s' if count > 1 else ''} ({platform.machine()})"

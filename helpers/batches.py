@@ -45,7 +45,7 @@ class Batches(keras.utils.PyDataset):
     checksum : str or None
         Of the photographs' files, names and splits, at any size; None for an array.
     settings : dict
-        What each batch is drawn by: size, seed, flips, contrast and length, as JSON can hold them.
+        What batches are drawn by, as JSON can hold it: their size, seed, flips, contrast and length.
 
     Raises
     ------

@@ -1,8 +1,22 @@
-"""Work on many photographs at once."""
+"""Work on many photographs at once, and how many cores there are for it."""
 
 import os
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
+
+import psutil
+
+
+def cores() -> int:
+    """Count the cores that this process may use.
+
+    Returns
+    -------
+    int
+        Where the system can bind a process to some of its cores, only these count.
+    """
+    process = psutil.Process()
+    return len(process.cpu_affinity()) if hasattr(process, "cpu_affinity") else os.cpu_count() or 1
 
 
 def on_threads(function: Callable, *sequences: Iterable) -> list:

@@ -263,7 +263,7 @@ def test_values_are_read_as_python_writes_them(text, value):
     assert parse_parameter("EPOCHS", text) == value
 
 
-@pytest.mark.parametrize("name", ["PHOTOS", "MORE_PHOTOS", "TRAIN_CLASSIFIER_ON", "OUT"])
+@pytest.mark.parametrize("name", ["PHOTOS", "MORE_PHOTOS", "OUT"])
 def test_a_path_is_what_was_typed(name):
     for text in ("2024.10", "007", "1_000", "[1]", "True"):
         assert parse_parameter(name, text) == text

@@ -261,7 +261,7 @@ def test_as_many_run_at_once_as_there_are_cores_and_memory_for(
     lesson()
     monkeypatch.setattr(places, "RUNS", Path("runs").absolute())
     monkeypatch.setattr("helpers.profiles.RUNS", Path("runs").absolute())
-    monkeypatch.setattr(sweep, "_cores", lambda: cores)
+    monkeypatch.setattr(sweep, "cores", lambda: cores)
     free = type("Memory", (), {"available": free_gb * 1e9})
     monkeypatch.setattr(psutil, "virtual_memory", lambda: free)
     if peak_mb:

@@ -15,7 +15,7 @@ import yaml
 
 from helpers import files, places
 from helpers.errors import CourseError
-from helpers.runner.plan import find_lessons, from_here, networks_of, parse_parameter, plan
+from helpers.runner.plan import PHOTOGRAPHS, find_lessons, from_here, networks_of, parse_parameter, plan
 
 NEEDED, KEYS = ("lesson", "grid", "metrics"), ("lesson", "parameters", "grid", "metrics")
 # More combinations than these are most likely not meant.
@@ -248,7 +248,7 @@ def made_from(lesson: Path, parameters: Mapping[str, object]) -> str:
     backend = os.environ.get("KERAS_BACKEND") or "tensorflow"
     versions = [version(package) for package in ("keras", backend, "numpy")]
     given = {name: value for name, value in parameters.items() if name != "OUT"}
-    sources = [each for name in ("PHOTOS", "MORE_PHOTOS") for each in several(given.get(name) or "sample")]
+    sources = [each for name in PHOTOGRAPHS for each in several(given.get(name) or "sample")]
     photographs = [archives.fingerprint(Path(each)) for each in sources if each not in SOURCES]
     return files.digest(*code, backend, *versions, json.dumps(given, sort_keys=True), *photographs)
 

@@ -10,8 +10,9 @@ from pathlib import Path
 from helpers import places, profiles
 from helpers.errors import CourseError
 
-# Parameters that are a path, or the name of photographs.
-PATHS = ("PHOTOS", "MORE_PHOTOS", "TRAIN_CLASSIFIER_ON", "OUT")
+# Parameters that name photographs, or are a path to some; and those that may be a path.
+PHOTOGRAPHS = ("PHOTOS", "MORE_PHOTOS")
+PATHS = (*PHOTOGRAPHS, "OUT")
 # What `profiles.begin` takes beside a profile's settings: whether this machine has it, only Keras can tell.
 NOT_SETTINGS = ("devices", "precision")
 
@@ -99,7 +100,7 @@ def plan(lessons: Sequence[Path], parameters: Mapping[str, object], out: str | P
     profile, seed = parameters["PROFILE"], parameters["SEED"]
     profiles.check(profile, seed)
     # Lessons run in the folder of the notebooks, so paths from here have to be made absolute.
-    for name in ("PHOTOS", "MORE_PHOTOS", "TRAIN_CLASSIFIER_ON"):
+    for name in PHOTOGRAPHS:
         if parameters.get(name) is not None:
             parameters[name] = _photographs(str(parameters[name]))
     named = parameters.pop("OUT", None)

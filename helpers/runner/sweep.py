@@ -7,7 +7,6 @@ what becomes of it if that worker dies, is Dask's business.
 
 import json
 import logging
-import os
 import sys
 from collections.abc import Iterator, Sequence
 from concurrent.futures import CancelledError
@@ -26,6 +25,7 @@ from helpers.runner.comparison import Row
 from helpers.runner.grid import Combination, Grid, describe, made_from
 from helpers.runner.plan import from_here
 from helpers.runner.run import run_lesson
+from helpers.threads import cores
 
 # In a combination's folder once its notebook has run to the end: what it was made from, and what it took.
 DONE = "done.json"
@@ -114,7 +114,7 @@ def _client(cluster: str | None, workers: int) -> Iterator[distributed.Client]:
                 print(f"{cluster} has no workers yet: waiting for some", file=sys.stderr)
             yield client
         return
-    threads = str(max(1, _cores() // workers))
+    threads = str(max(1, cores() // workers))
     limits = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "TF_NUM_INTRAOP_THREADS")
     with (
         dask.config.set({"distributed.scheduler.worker-saturation": 1.0}),  # no task waits at a worker
@@ -196,12 +196,7 @@ def _say(done: int, grid: Grid, combination: Combination, problem: str) -> None:
 def _fitting(grid: Grid, most: int) -> int:
     """Count the lessons that this machine has cores and memory for at once."""
     free = SHARE * psutil.virtual_memory().available / 1e6
-    return max(1, min(most, _cores(), int(free / _peak_mb(grid))))
-
-
-def _cores() -> int:
-    process = psutil.Process()
-    return len(process.cpu_affinity()) if hasattr(process, "cpu_affinity") else os.cpu_count() or 1
+    return max(1, min(most, cores(), int(free / _peak_mb(grid))))
 
 
 def _peak_mb(grid: Grid) -> float:
