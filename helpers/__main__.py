@@ -112,6 +112,12 @@ def _parser() -> argparse.ArgumentParser:
     sweep.add_argument("grid", metavar="GRID.yaml", help="the lesson, the parameters and what to compare")
     sweep.add_argument("--out", metavar="DIR", help="the folder to write to; runs/sweep-GRID if not given")
     sweep.add_argument("--yes", action="store_true", help="run even a hundred combinations and more")
+    run.add_argument(
+        "--workers",
+        type=whole,
+        metavar="N",
+        help="lessons at once; as many as there are cores and memory for if not given, and one in `full`",
+    )
     place = sweep.add_mutually_exclusive_group()
     place.add_argument(
         "--workers",
@@ -292,7 +298,7 @@ def _run(options: argparse.Namespace) -> int:
 
     done: list[Path] = []
     try:
-        run.run(planned, options.timeout, done)
+        run.run(planned, options.timeout, done, options.workers or run.workers_for(planned))
     except (CourseError, OSError, KeyboardInterrupt) as error:
         return _fail(error, _again("run", options, _only(planned.lessons, done)))
     return 0

@@ -45,8 +45,8 @@ class Profile:
         Photographs in one training step.
     goes_on : bool
         Whether trainings are kept on disk as they go, and taken up again after a break.
-    memorize_steps : int
-        Steps of the network that learns one photograph by heart (lesson 3).
+    memorize_epochs : int
+        Epochs, of twenty steps each, of the network that learns one photograph by heart (lesson 3).
     epochs : int
         Passes over the training photographs, for the networks of lessons 3 and 4.
     gan_epochs : int
@@ -79,7 +79,7 @@ class Profile:
     contrast: tuple[str, ...]
     batch_size: int
     goes_on: bool
-    memorize_steps: int
+    memorize_epochs: int
     epochs: int
     gan_epochs: int
     gan_filters: int
@@ -104,14 +104,14 @@ TABLE = {
     "contrast": (("adaptive", "stretch", "equalize"), ()),
     "batch_size": (8, 32),
     "goes_on": (False, True),
-    "memorize_steps": (600, 2000),
-    "epochs": (40, 6),
-    "gan_epochs": (150, 6),
+    "memorize_epochs": (30, 100),
+    "epochs": (20, 6),
+    "gan_epochs": (30, 6),
     "gan_filters": (16, 24),
     "backbone": ("efficientnet_lite0", "efficientnet_lite0"),
     "more_photos": ("", ""),
     "colorizer_stages": (((64, 64, 0),), ((160, 128, 10), (224, 192, 0))),
-    "colorizer_epochs": (40, 22),
+    "colorizer_epochs": (12, 22),
     "colorizer_batch": (8, 16),
     "encoder_learns": (False, True),
 }

@@ -6,6 +6,9 @@ from concurrent.futures import ThreadPoolExecutor
 
 import psutil
 
+# Of the memory that is free, the share that processes may fill.
+SHARE = 0.9
+
 
 def cores() -> int:
     """Count the cores that this process may use.
@@ -17,6 +20,25 @@ def cores() -> int:
     """
     process = psutil.Process()
     return len(process.cpu_affinity()) if hasattr(process, "cpu_affinity") else os.cpu_count() or 1
+
+
+def fitting(most: int, mb_each: float) -> int:
+    """Say how many processes this machine has cores and free memory for at once.
+
+    Parameters
+    ----------
+    most : int
+        How many there are to run.
+    mb_each : float
+        The memory that one of them needs at its peak, in MB of 10⁶ bytes.
+
+    Returns
+    -------
+    int
+        At least 1.
+    """
+    free = SHARE * psutil.virtual_memory().available / 1e6
+    return max(1, min(most, cores(), int(free / mb_each)))
 
 
 def on_threads(function: Callable, *sequences: Iterable) -> list:

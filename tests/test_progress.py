@@ -53,9 +53,11 @@ def before(lessons, seconds=10.0):
 
 
 def step(progress, lesson, cell, clock, seconds):
+    if cell == 0:
+        progress.start_lesson(lesson)
     progress.start_cell(lesson, module._cells(lesson)[cell], "The line")
     clock.now += seconds
-    progress.end_cell()
+    progress.end_cell(lesson)
 
 
 # The estimate --------------------------------------------------------------------------------------
@@ -137,25 +139,27 @@ def until(true):
 def test_the_bar_is_drawn_again_within_a_cell(lessons, terminal, monkeypatch, tmp_path):
     monkeypatch.setattr(module, "TICK", 0.01)
     with Progress(lessons, {}) as progress:
-        progress.status = tmp_path / "status"
+        status = tmp_path / "status"
+        progress.start_lesson(lessons[0], status)
         progress.start_cell(lessons[0], module._cells(lessons[0])[1], "The line")
         for epoch in ("epoch 1 of 3", "epoch 2 of 3"):
-            progress.status.write_text(epoch)
+            status.write_text(epoch)
             assert until(lambda text=f"01 The line · {epoch}": text in terminal.getvalue())
 
 
 def test_a_long_heading_leaves_room_for_the_epoch(lessons, terminal, tmp_path):
     with Progress(lessons, before(lessons)) as progress:
-        progress.status = tmp_path / "status"
-        progress.status.write_text("epoch 1000 of 1000")
+        (tmp_path / "status").write_text("epoch 1000 of 1000")
+        progress.start_lesson(lessons[0], tmp_path / "status")
         progress.start_cell(lessons[0], module._cells(lessons[0])[1], "A heading that goes on " * 9)
     assert "01 A heading that … · epoch 1000 of 1000   0%" in terminal.getvalue()
 
 
 def test_a_log_gets_a_line_for_each_lesson(lessons, capsys):
     with Progress(lessons, before(lessons)) as progress:
+        progress.start_lesson(lessons[0])
         progress.start_cell(lessons[0], module._cells(lessons[0])[0], "The line")
-        progress.end_cell()
+        progress.end_cell(lessons[0])
         progress.end_lesson(lessons[0], 1.26, "it goes up")
     said = capsys.readouterr()
     assert said.out == ""

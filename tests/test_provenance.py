@@ -164,7 +164,7 @@ CHANGES = {
     ),
     "the steps": (
         "03",
-        ("epochs=lesson.memorize_steps", "epochs=lesson.memorize_steps // 2"),
+        ("epochs=lesson.memorize_epochs", "epochs=lesson.memorize_epochs // 2"),
         {"memorize"},
         "arguments",
     ),
@@ -193,7 +193,7 @@ def test_each_network_reads_the_settings_that_concern_it_and_no_other(fresh):
     }
     formula = OF_THE_STORY - GANS
     assert readers == shared | {
-        "memorize_steps": {"memorize"},
+        "memorize_epochs": {"memorize"},
         **dict.fromkeys(("width", "epochs", "contrast"), formula),
         "backbone": {"fusion"},
         **dict.fromkeys(("gan_epochs", "gan_filters"), GANS),

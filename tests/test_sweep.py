@@ -13,7 +13,7 @@ from PIL import Image
 from test_run import trains
 
 import helpers.__main__
-from helpers import installed, places
+from helpers import installed, places, threads
 from helpers.errors import CourseError
 from helpers.runner import comparison, grid
 
@@ -249,7 +249,7 @@ def test_seeds_are_put_together_and_nothing_else(lesson):
     [
         (8, 100, 4, None, 4),
         (2, 100, 9, None, 2),
-        (8, 9, 9, None, 4),
+        (8, 9, 9, None, 3),
         (8, 9, 9, 1000, 8),
         (8, 9, 9, 4000, 2),
         (8, 1, 9, None, 1),
@@ -261,14 +261,15 @@ def test_as_many_run_at_once_as_there_are_cores_and_memory_for(
     lesson()
     monkeypatch.setattr(places, "RUNS", Path("runs").absolute())
     monkeypatch.setattr("helpers.profiles.RUNS", Path("runs").absolute())
-    monkeypatch.setattr(sweep, "cores", lambda: cores)
+    monkeypatch.setattr(threads, "cores", lambda: cores)
     free = type("Memory", (), {"available": free_gb * 1e9})
     monkeypatch.setattr(psutil, "virtual_memory", lambda: free)
     if peak_mb:
         summary = {"lessons": [{"notebook": "01_one.ipynb", "peak_mb": peak_mb}]}
         Path("runs", "tiny").mkdir(parents=True)
         Path("runs", "tiny", "summary.json").write_text(json.dumps(summary))
-    assert sweep._fitting(grid.read(Path("grid.yaml"), "out"), most) == expected
+    peak = sweep._peak_mb(grid.read(Path("grid.yaml"), "out"))
+    assert threads.fitting(most, peak) == expected
 
 
 def test_an_impossible_summary_is_none(lesson, monkeypatch):

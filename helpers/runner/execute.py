@@ -46,8 +46,11 @@ def execute(
     parameters: Mapping[str, object],
     cell_minutes: float,
     progress: Progress | None = None,
+    memory: "PeakMemory | None" = None,
 ) -> NotebookNode:
     """Execute a notebook in its own folder, in a kernel of its own.
+
+    Several threads may do so at once, within `ending_kernels` of the main one.
 
     Parameters
     ----------
@@ -61,6 +64,8 @@ def execute(
         The longest that one cell may run, in minutes.
     progress : Progress, optional
         Is told which cell runs, and when it has run.
+    memory : PeakMemory, optional
+        Is told the kernel.
 
     Returns
     -------
@@ -87,11 +92,13 @@ def execute(
 
     def executed(cell: NotebookNode, cell_index: int, execute_reply: Mapping[str, Mapping]) -> None:
         if progress is not None and not _injected(cell) and execute_reply["content"]["status"] == "ok":
-            progress.end_cell()
+            progress.end_cell(lesson)
 
-    with _kernel() as kernel:
+    with _kernel(lesson.parent) as kernel:
         if progress is not None:
-            progress.status = kernel.status
+            progress.start_lesson(lesson, kernel.status)
+        if memory is not None:
+            memory.kernel = kernel
         try:
             return papermill.execute_notebook(
                 _Unharmed.named(lesson),
@@ -99,7 +106,6 @@ def execute(
                 dict(parameters),
                 kernel_name="python3",
                 language="python",
-                cwd=lesson.parent,
                 progress_bar=False,
                 log_output=False,
                 execution_timeout=max(1, round(cell_minutes * 60)),
@@ -165,6 +171,11 @@ class _Unharmed:
 papermill_io.register(_Unharmed.SCHEME, _Unharmed)
 
 
+# The kernels that run, and whether Ctrl-C has ended them.
+_kernels: "list[type[ThisInterpreter]]" = []
+_interrupted = threading.Event()
+
+
 class ThisInterpreter(AsyncKernelManager):
     """Start kernels on the interpreter that runs this code, and reach them without a network.
 
@@ -179,10 +190,10 @@ class ThisInterpreter(AsyncKernelManager):
     ----------
     folder : Path
         A folder for the kernel's sockets, and for what it writes.
+    place : Path
+        The folder that the kernel runs in. (Papermill would change that of the whole process.)
     status : Path
         The file in which it says what it does within a cell.
-    interrupted : bool
-        Whether Ctrl-C was pressed.
     pid : int or None
         The number of the kernel's process, once there is one.
     process : subprocess.Popen or None
@@ -190,8 +201,8 @@ class ThisInterpreter(AsyncKernelManager):
     """
 
     folder: Path
+    place: Path
     status: Path
-    interrupted = False
     pid: int | None = None
     process: subprocess.Popen | None = None
 
@@ -209,11 +220,12 @@ class ThisInterpreter(AsyncKernelManager):
     async def start_kernel(self, **options: object) -> None:
         """Start the kernel with its descriptors on a log: a library's messages are not for the terminal."""
         kind = type(self)
+        options["cwd"] = str(kind.place.absolute())
         with (self.folder / "log").open("wb") as log:
             variables = environment.of_a_kernel(self.folder) | {STATUS: str(kind.status)}
             await super().start_kernel(stdout=log, stderr=log, env=variables, **options)
         kind.pid, kind.process = self.provisioner.pid, self.provisioner.process
-        if kind.interrupted:
+        if _interrupted.is_set():
             kind.end()
 
     @classmethod
@@ -245,41 +257,63 @@ class ThisInterpreter(AsyncKernelManager):
 
 
 @contextmanager
-def _kernel() -> Iterator[type[ThisInterpreter]]:
-    """Make a kernel's class, and let Ctrl-C end the kernel rather than whatever this process is doing.
+def ending_kernels() -> Iterator[None]:
+    """Let Ctrl-C end the kernels rather than whatever this process is doing.
 
     An exception that is raised wherever Ctrl-C finds this process leaves a kernel behind that is only just
     starting, and may come in the middle of writing the notebook. A dead kernel is noticed and cleaned up.
+    In a thread, or where Ctrl-C is ignored or has another meaning, it is left alone.
+
+    Raises
+    ------
+    KeyboardInterrupt
+        At the end, if Ctrl-C was pressed.
     """
+    if not (
+        threading.current_thread() is threading.main_thread()
+        and signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    ):
+        yield
+        return
+
+    def end(signum: int, frame: object) -> None:
+        _interrupted.set()
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # for whoever presses it twice
+        for kernel in list(_kernels):
+            kernel.end()
+
+    signal.signal(signal.SIGINT, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        if _interrupted.is_set():
+            _interrupted.clear()
+            raise KeyboardInterrupt
+
+
+@contextmanager
+def _kernel(place: Path) -> Iterator[type[ThisInterpreter]]:
+    """Make the class of one kernel, which Ctrl-C ends."""
     # A cluster's folder for temporary files may have a long path.
-    places = (Path(tempfile.gettempdir()), Path("/tmp"))
-    place = next((each for each in places if _has_room(each) and os.access(each, os.W_OK | os.X_OK)), None)
-    with tempfile.TemporaryDirectory(prefix="kernel-", dir=place, ignore_cleanup_errors=True) as folder:
+    rooms = (Path(tempfile.gettempdir()), Path("/tmp"))
+    room = next((each for each in rooms if _has_room(each) and os.access(each, os.W_OK | os.X_OK)), None)
+    with (
+        ending_kernels(),
+        tempfile.TemporaryDirectory(prefix="kernel-", dir=room, ignore_cleanup_errors=True) as folder,
+    ):
 
         class Kernel(ThisInterpreter):
             pass
 
-        Kernel.folder = Path(folder)
+        Kernel.folder, Kernel.place = Path(folder), place
         Kernel.status = Path(folder) / "status"
-
-        def end(signum: int, frame: object) -> None:
-            Kernel.interrupted = True
-            signal.signal(signal.SIGINT, signal.default_int_handler)  # for whoever presses it twice
-            Kernel.end()
-
-        # In a thread, or where Ctrl-C is ignored or has another meaning, it is left alone.
-        ours = (
-            threading.current_thread() is threading.main_thread()
-            and signal.getsignal(signal.SIGINT) is signal.default_int_handler
-        )
-        if ours:
-            signal.signal(signal.SIGINT, end)
+        _kernels.append(Kernel)
         try:
             yield Kernel
         finally:
-            if ours:
-                signal.signal(signal.SIGINT, signal.default_int_handler)
-            if Kernel.interrupted:
+            _kernels.remove(Kernel)
+            if _interrupted.is_set():
                 raise KeyboardInterrupt
 
 
@@ -292,7 +326,7 @@ def _has_room(folder: Path) -> bool:
 
 
 class PeakMemory:
-    """Measure the peak resident memory of the processes that this one has started.
+    """Measure the peak resident memory of a kernel, and of the processes that it has started.
 
     Memory is sampled, as no system counts the peak of a whole tree of
     processes; a peak shorter than the interval can be missed.
@@ -301,10 +335,18 @@ class PeakMemory:
     ----------
     interval : float
         Seconds between two samples.
+
+    Attributes
+    ----------
+    peak_mb : int
+        In MB of 10⁶ bytes.
+    kernel : type of ThisInterpreter or None
+        The kernel, once it is known.
     """
 
     def __init__(self, interval: float = 0.2):
         self.peak_mb = 0
+        self.kernel: type[ThisInterpreter] | None = None
         self._interval = interval
         self._done = threading.Event()
         self._thread = threading.Thread(target=self._sample, daemon=True)
@@ -318,14 +360,15 @@ class PeakMemory:
         self._thread.join()
 
     def _sample(self) -> None:
-        this = psutil.Process()
         while not self._done.wait(self._interval):
+            if self.kernel is None or self.kernel.pid is None:
+                continue
             total = 0
-            for process in this.children(recursive=True):
-                try:
-                    total += process.memory_info().rss
-                except psutil.Error:  # it ended meanwhile
-                    continue
+            with suppress(psutil.Error):  # it ended meanwhile
+                kernel = psutil.Process(self.kernel.pid)
+                for process in [kernel, *kernel.children(recursive=True)]:
+                    with suppress(psutil.Error):
+                        total += process.memory_info().rss
             self.peak_mb = max(self.peak_mb, round(total / 1e6))
 
 

@@ -31,12 +31,22 @@ class Plan:
         The seed that all lessons are given.
     out : Path
         The folder that everything is written to.
+    after : mapping of Path to set of Path
+        Notebook → those of the others whose networks it reads.
     """
 
     lessons: Mapping[Path, Mapping[str, object]]
     profile: str
     seed: int
     out: Path
+    after: Mapping[Path, set[Path]]
+
+    def by_urgency(self) -> list[Path]:
+        """Order the lessons by how much code stands in them and in those that wait for them, most first."""
+        code = {path: sum(map(len, _Lesson(path).sources)) for path in self.lessons}
+        for path in reversed(self.lessons):
+            code[path] += max((code[other] for other in self.lessons if path in self.after[other]), default=0)
+        return sorted(self.lessons, key=code.get, reverse=True)
 
 
 def find_lessons(folder: Path, only: Sequence[str] = ()) -> list[Path]:
@@ -127,7 +137,11 @@ def plan(lessons: Sequence[Path], parameters: Mapping[str, object], out: str | P
             if setting not in NOT_SETTINGS:
                 profiles.check_override(profile, setting, given[path].get(name), name)
     check_networks(lessons, folder)
-    return Plan(given, profile, seed, folder)
+    after = {
+        path: {other for other in read if other < path and lesson.reads(read[other].trains)}
+        for path, lesson in read.items()
+    }
+    return Plan(given, profile, seed, folder, after)
 
 
 def check_networks(lessons: Sequence[Path], out: Path) -> None:
@@ -220,10 +234,11 @@ class _Lesson:
             cells = [cell for cell in notebook["cells"] if cell["cell_type"] == "code"]
         except (ValueError, KeyError, TypeError):
             raise CourseError(f"{path} is not a notebook; fetch the course's own again") from None
-        sources = ["".join(cell["source"]) for cell in cells]
+        self.sources = sources = ["".join(cell["source"]) for cell in cells]
         tags = [cell["metadata"].get("tags", ()) for cell in cells]
         self.trains = {tag.partition(":")[2] for each in tags for tag in each if tag.startswith("recorded:")}
         self.shows_networks = any("in records.NETWORKS" in source for source in sources)
+        self._named = {name for source in sources for name in re.findall(r'/ "(\w+)\.keras"', source)}
         self.parameters: set[str] = set()
         # A parameter's name → the setting that it replaces: EPOCHS is another in lesson 5 than in lesson 3.
         self.settings: dict[str, str] = {}
@@ -234,6 +249,10 @@ class _Lesson:
                 )
             elif "profiles.begin(" in source:
                 self.settings |= _overrides(source)
+
+    def reads(self, networks: set[str]) -> bool:
+        """See whether it reads one of some networks in the run's folder."""
+        return (self.shows_networks and bool(networks)) or bool(networks & self._named)
 
 
 def _overrides(source: str) -> dict[str, str]:

@@ -6,7 +6,8 @@ import tempfile
 import textwrap
 import time
 from base64 import b64decode, b64encode
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -17,14 +18,17 @@ from nbformat import NotebookNode
 from helpers import files, places, profiles
 from helpers.errors import CourseError
 from helpers.runner import pages
-from helpers.runner.execute import PeakMemory, execute
+from helpers.runner.execute import PeakMemory, ending_kernels, execute
 from helpers.runner.plan import Plan, from_here
 from helpers.runner.progress import Progress
+from helpers.threads import fitting
 
 # A repository's page shows no larger notebook.
 MOST_BYTES = 1_000_000
 # How much smaller than they were drawn the photographs of a notebook may be stored, from the sharpest on.
 SHARES = (1.0, 0.9, 0.8, 0.7, 0.6, 0.5)
+# What a lesson may need in the profile `tiny`: lesson 5 takes most.
+MB_OF_A_LESSON = 2500
 # In a run's folder: what each cell took, for the next run's estimate.
 SECONDS = ".seconds.json"
 
@@ -51,8 +55,13 @@ class Result:
     headline: str
 
 
-def run(planned: Plan, cell_minutes: float = 600, done: list[Path] | None = None) -> list[Result]:
-    """Run the lessons one after the other, and stop at the first that fails.
+def run(
+    planned: Plan, cell_minutes: float = 600, done: list[Path] | None = None, workers: int = 1
+) -> list[Result]:
+    """Run the lessons, and begin no other one after the first that fails.
+
+    One after the other in the order of the course; or several side by side, those first that others wait
+    for: a lesson that reads networks of this run begins when they are trained.
 
     Writes, for each lesson, the executed notebook and a page of it, and for all
     of them `summary.json`, in which lessons that ran earlier with the same
@@ -67,30 +76,40 @@ def run(planned: Plan, cell_minutes: float = 600, done: list[Path] | None = None
         The longest that one cell may run, in minutes.
     done : list of Path, optional
         Gets each lesson that has run, so that the caller knows them after a failure.
+    workers : int
+        How many lessons may run at once.
 
     Returns
     -------
     list of Result
-        One for each lesson.
+        One for each lesson, in the order of the course.
 
     Raises
     ------
     CourseError
-        If a lesson fails; the message names it, its cell and the error.
+        If a lesson fails; the message names it, its cell and the error. Lessons that ran beside it have
+        run to their end.
+    KeyboardInterrupt
+        If Ctrl-C was pressed; all kernels have ended.
     """
     planned.out.mkdir(parents=True, exist_ok=True)
     before = read_seconds(planned.out)
     results = []
     try:
-        with Progress(planned.lessons, before) as progress:
-            for lesson, parameters in planned.lessons.items():
-                output = planned.out / lesson.name
-                results.append(run_lesson(lesson, output, parameters, cell_minutes, progress))
+        with Progress(planned.lessons, before, workers) as progress:
+
+            def run_one(lesson: Path) -> Result:
+                output, parameters = planned.out / lesson.name, planned.lessons[lesson]
+                return run_lesson(lesson, output, parameters, cell_minutes, progress)
+
+            for lesson, result in _each(planned, run_one, workers):
+                results.append(result)
                 if done is not None:
                     done.append(lesson)
                 before[lesson.name] = progress.seconds.get(lesson.name, {})
                 files.write_text(planned.out / SECONDS, json.dumps(before))
     finally:
+        results.sort(key=lambda result: result.notebook)
         _summarize(planned, results)
         print(_table(results), end="")
         if index := pages.write_index(planned.out):
@@ -98,6 +117,50 @@ def run(planned: Plan, cell_minutes: float = 600, done: list[Path] | None = None
         if (gallery_page := planned.out / places.GALLERY).is_file():
             print(f"open {from_here(gallery_page)}")
     return results
+
+
+def workers_for(planned: Plan) -> int:
+    """Say how many lessons to run side by side on this machine.
+
+    Parameters
+    ----------
+    planned : Plan
+        What to run.
+
+    Returns
+    -------
+    int
+        In the profile `tiny` as many as there are cores and free memory for. In `full` one: a training
+        there has use for all cores, or for the whole memory of a graphics card.
+    """
+    if planned.profile != "tiny":
+        return 1
+    return fitting(len(planned.lessons), MB_OF_A_LESSON)
+
+
+def _each(planned: Plan, run_one: Callable[[Path], Result], workers: int) -> Iterator[tuple[Path, Result]]:
+    """Run lessons, `workers` at once; yield each that has run, and raise the first error at the end."""
+    if workers == 1:
+        for lesson in planned.lessons:
+            yield lesson, run_one(lesson)
+        return
+    waiting, running, errors = planned.by_urgency(), {}, []
+    with ending_kernels(), ThreadPoolExecutor(workers) as pool:
+        while (waiting and not errors) or running:
+            unfinished = {*waiting, *running.values()}
+            ready = [lesson for lesson in waiting if not planned.after[lesson] & unfinished]
+            for lesson in ready[: 0 if errors else workers - len(running)]:
+                waiting.remove(lesson)
+                running[pool.submit(run_one, lesson)] = lesson
+            # With a limit, as Windows lets nothing interrupt a wait without one.
+            for future in wait(running, timeout=0.5, return_when=FIRST_COMPLETED).done:
+                lesson = running.pop(future)
+                if error := future.exception():
+                    errors.append(error)
+                else:
+                    yield lesson, future.result()
+    if errors:
+        raise errors[0]
 
 
 def read_seconds(out: Path) -> dict[str, dict[str, float]]:
@@ -211,7 +274,7 @@ def run_lesson(
     started = time.monotonic()
     try:
         with PeakMemory() as memory:
-            notebook = execute(lesson, output, parameters, cell_minutes, progress)
+            notebook = execute(lesson, output, parameters, cell_minutes, progress, memory)
     except CourseError as error:
         raise CourseError(f"{error} (see {from_here(output)})") from None
     finally:

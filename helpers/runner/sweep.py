@@ -15,7 +15,6 @@ from pathlib import Path
 
 import dask
 import distributed
-import psutil
 from filelock import FileLock, Timeout
 
 from helpers import files, profiles
@@ -24,17 +23,13 @@ from helpers.runner import comparison
 from helpers.runner.comparison import Row
 from helpers.runner.grid import Combination, Grid, describe, made_from
 from helpers.runner.plan import from_here
-from helpers.runner.run import run_lesson
-from helpers.threads import cores
+from helpers.runner.run import MB_OF_A_LESSON, run_lesson
+from helpers.threads import cores, fitting
 
 # In a combination's folder once its notebook has run to the end: what it was made from, and what it took.
 DONE = "done.json"
-# What a lesson may need where none has run: lesson 5 takes most, and less than this in the short profile.
-MB_OF_A_LESSON = 2000
 # Seconds that a cluster may take to answer.
 PATIENCE = 20
-# Of the memory that is free, the share that kernels may fill.
-SHARE = 0.9
 
 
 def run(
@@ -77,7 +72,7 @@ def run(
         problems: dict[Path, str] = {}
         try:
             if left:
-                with _client(cluster, workers or _fitting(grid, len(left))) as client:
+                with _client(cluster, workers or fitting(len(left), _peak_mb(grid))) as client:
                     for combination, problem in _results(client, grid, left, cell_minutes):
                         problems[combination.folder] = problem
                         done += 1
@@ -191,12 +186,6 @@ def _row(grid: Grid, combination: Combination, problems: dict[Path, str]) -> Row
 def _say(done: int, grid: Grid, combination: Combination, problem: str) -> None:
     what = f"failed: {problem}" if problem else "done"
     print(f"[{done}/{len(grid.combinations)}] {combination}  {what}", file=sys.stderr, flush=True)
-
-
-def _fitting(grid: Grid, most: int) -> int:
-    """Count the lessons that this machine has cores and memory for at once."""
-    free = SHARE * psutil.virtual_memory().available / 1e6
-    return max(1, min(most, cores(), int(free / _peak_mb(grid))))
 
 
 def _peak_mb(grid: Grid) -> float:
