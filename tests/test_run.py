@@ -21,7 +21,7 @@ import pytest
 from conftest import CLEAN, PARAMETERS, write_lesson
 
 import helpers.__main__
-from helpers import installed, places
+from helpers import installed, places, threads
 from helpers.errors import CourseError
 from helpers.runner import execute, pages, run
 from helpers.runner.plan import find_lessons, parse_parameter
@@ -306,7 +306,7 @@ def test_a_run_leaves_notebooks_pages_a_summary_and_a_table(folder, tmp_path, ca
     assert [line.split()[0] for line in table] == ["lesson", "01_one", "02_two"]
     assert table[1].endswith("it goes up by 1, seed 3")
     # No terminal: a line for each lesson.
-    one, two = said.err.splitlines()
+    one, two = sorted(said.err.splitlines())
     assert re.fullmatch(r"01_one +\d+\.\d min  it goes up by 1, seed 3", one)
     assert re.fullmatch(r"02_two +\d+\.\d min", two)
 
@@ -337,7 +337,7 @@ def test_the_summary_keeps_lessons_that_ran_before(folder, tmp_path):
     assert other_seed["02"] == two["02"]
     assert [lesson["seed"] for lesson in other_seed.values()] == [1, 0]
     write_lesson(folder / "01_one.ipynb", *FAILS)
-    assert main("run", "--out", "out", "--seed", "2") == 1
+    assert main("run", "--out", "out", "--seed", "2", "--workers", 1) == 1
     assert json.loads(path.read_text("utf-8"))["lessons"] == list(other_seed.values())
     path.write_text("not JSON")
     assert list(summary("--only", "02")) == ["02"]
@@ -688,6 +688,120 @@ def test_peak_memory_counts_the_kernel_and_what_it_starts(folder, tmp_path):
         "    child.communicate(b'end')",
     )
     assert 350 < run.run_lesson(holds, tmp_path / "out.ipynb", {}).peak_mb < 1000
+
+
+# Side by side --------------------------------------------------------------------------------------
+
+# Where both kernels put what the other waits for.
+MEETS = """
+import pathlib, threading
+pathlib.Path("MINE").touch()
+while not pathlib.Path("OTHERS").exists():
+    threading.Event().wait(0.01)
+"""
+
+
+def meets(mine, others):
+    return MEETS.replace("MINE", mine).replace("OTHERS", others)
+
+
+@pytest.fixture
+def two_cores(monkeypatch):
+    monkeypatch.setattr(threads, "cores", lambda: 2)
+
+
+def test_lessons_run_side_by_side_each_in_its_folder(folder, tmp_path, two_cores):
+    write_lesson(folder / "01_one.ipynb", meets("a", "b"))
+    write_lesson(folder / "02_two.ipynb", meets("b", "a"))
+    here = Path.cwd()
+    assert main("run", "--out", "out") == 0
+    assert Path.cwd() == here
+    lessons = json.loads((tmp_path / "out" / "summary.json").read_text("utf-8"))["lessons"]
+    assert [lesson["notebook"] for lesson in lessons] == ["01_one.ipynb", "02_two.ipynb"]
+
+
+def test_a_lesson_begins_when_the_networks_that_it_reads_are_there(folder, tmp_path, two_cores):
+    out = tmp_path / "out"
+    save = f"import pathlib\nmodels = pathlib.Path({str(out / 'models')!r})\nmodels.mkdir(exist_ok=True)\n"
+    for path, network in ((folder / "01_one.ipynb", "one"), (folder / "02_two.ipynb", "two")):
+        trains(write_lesson(path, f"{save}(models / '{network}.keras').touch()"), network)
+    reads = f'{save}assert (models / "two.keras").is_file()'
+    write_lesson(folder / "03_reads.ipynb", reads)
+    reads_all = "# name in records.NETWORKS\nassert len(list(models.iterdir())) == 2"
+    write_lesson(folder / "04_all.ipynb", save + reads_all)
+    settings = {"PROFILE": "tiny", "SEED": 0}
+    planned = plan_run(find_lessons(folder), settings, out)
+    one, two, three, four = planned.lessons
+    assert planned.after == {one: set(), two: set(), three: {two}, four: {one, two}}
+    assert len(run.run(planned, workers=2)) == 4
+
+
+def test_what_others_wait_for_begins_first_and_what_is_long_before_what_is_short(folder, tmp_path):
+    write_lesson(folder / "01_one.ipynb", "pass")
+    trains(folder / "01_one.ipynb", "one")
+    write_lesson(folder / "02_short.ipynb", "pass")
+    write_lesson(folder / "03_long.ipynb", "pass  # " + "long " * 20)
+    write_lesson(folder / "04_reads.ipynb", "'/ \"one.keras\"'" + " " * 400)
+    planned = plan_run(find_lessons(folder), {"PROFILE": "tiny", "SEED": 0}, tmp_path / "out")
+    assert [path.name[:2] for path in planned.by_urgency()] == ["01", "04", "03", "02"]
+
+
+def test_lessons_beside_a_failure_run_to_their_end_and_no_other_begins(folder, tmp_path, capsys, two_cores):
+    write_lesson(folder / "01_fails.ipynb", meets("a", "b") + "1 / 0  # " + "long " * 50)
+    write_lesson(folder / "02_runs.ipynb", meets("b", "a"), "threading.Event().wait(1)  # " + "long " * 40)
+    write_lesson(folder / "03_waits.ipynb", "pathlib.Path('never').touch()")
+    assert main("run", "--out", "out") == 1
+    error, again = capsys.readouterr().err.splitlines()[-2:]
+    assert "lesson 01_fails failed in cell" in error
+    assert again == f"to go on: {installed.PYTHON} -m helpers run --only 01 03 --out out"
+    lessons = json.loads((tmp_path / "out" / "summary.json").read_text("utf-8"))["lessons"]
+    assert [lesson["notebook"] for lesson in lessons] == ["02_runs.ipynb"]
+    assert not (tmp_path / "out" / "03_waits.ipynb").exists()
+
+
+def test_an_interruption_ends_all_kernels(folder, tmp_path):
+    begin = "import os, signal, threading\nfrom pathlib import Path\n"
+    pid = "Path(f'{os.getpid()}.pid').touch()\n"
+    write_lesson(folder / "01_one.ipynb", begin + pid + "threading.Event().wait(600)")
+    until_both = "while len(list(Path().glob('*.pid'))) < 2:\n    threading.Event().wait(0.01)\n"
+    ctrl_c = "os.kill(os.getppid(), signal.SIGINT)\nthreading.Event().wait(600)"
+    write_lesson(folder / "02_two.ipynb", begin + pid + until_both + ctrl_c)
+    process = in_a_process(folder, "run", "--out", "out", "--workers", "2")
+    _, said = process.communicate()
+    assert process.returncode == 130
+    assert said.splitlines()[-2:] == [
+        "error: interrupted; what had been written is kept",
+        f"to go on: {installed.PYTHON} -m helpers run --only 01 02 --out out --workers 2",
+    ]
+    numbers = [int(path.stem) for path in folder.glob("*.pid")]
+    assert len(numbers) == 2
+    assert not any(map(psutil.pid_exists, numbers))
+
+
+def test_each_lesson_is_told_its_own_memory(folder, tmp_path):
+    held = "held = bytearray(b'1') * 400_000_000\n" + meets("a", "b") + "threading.Event().wait(1)"
+    write_lesson(folder / "01_one.ipynb", held)
+    write_lesson(folder / "02_two.ipynb", meets("b", "a") + "threading.Event().wait(1)")
+    planned = plan_run(find_lessons(folder), {"PROFILE": "tiny", "SEED": 0}, tmp_path / "out")
+    one, two = run.run(planned, workers=2)
+    assert 400 < one.peak_mb < 1000
+    assert 30 < two.peak_mb < 300
+
+
+def test_a_long_run_has_the_machine_to_itself_unless_told_otherwise(folder, tmp_path, monkeypatch):
+    for name in ("01_one", "02_two"):
+        write_lesson(folder / f"{name}.ipynb")
+    monkeypatch.setattr(threads, "cores", lambda: 8)
+    free = type("Memory", (), {"available": 100e9})
+    monkeypatch.setattr(psutil, "virtual_memory", lambda: free)
+    lessons = find_lessons(folder)
+    workers = [
+        run.workers_for(plan_run(lessons, {"PROFILE": profile, "SEED": 0}, tmp_path / "out"))
+        for profile in ("tiny", "full")
+    ]
+    assert workers == [2, 1]
+    free.available = 4e9
+    assert run.workers_for(plan_run(lessons, {"PROFILE": "tiny", "SEED": 0}, tmp_path / "out")) == 1
 
 
 # Without a network ---------------------------------------------------------------------------------
