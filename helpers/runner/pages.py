@@ -17,7 +17,8 @@ from helpers import files, places
 
 _TEMPLATES = FileSystemLoader(Path(__file__).with_name("templates"))
 _INDEX = "index.html"
-_GLOSSARY = "glossary.html"
+# What lessons link to beside each other, and its page.
+_BESIDE = {"GLOSSARY.md": "glossary.html", "README.md": "teaching.html"}
 # What nbconvert makes of a heading, up to the sign that links to it.
 _HEADING = re.compile(r'<h([1-6]) id="([^"]*)">(.*?)<a class="anchor-link"', re.DOTALL)
 # A link to a lesson, or to a page in Markdown of the course.
@@ -27,8 +28,8 @@ _LINK = re.compile(r"\[([^\]]*)\]\((?:(\d\d_\w+)\.ipynb|([\w./-]+\.md)(#[\w-]*)?
 def write_page(path: Path) -> Path:
     """Write a notebook as one HTML file that needs nothing else to be read.
 
-    It links to the lessons before and after it, to the index and to the glossary, as
-    far as they are in its folder by now. A widget needs a kernel behind it; without its
+    It links to the lessons before and after it, to the index, the glossary and the
+    guide, as far as they are in its folder by now. A widget needs a kernel behind it; without its
     stored state nbconvert shows its line of text.
 
     Parameters
@@ -77,7 +78,7 @@ def _write(notebook: NotebookNode, path: Path) -> Path:
 
 
 def write_index(folder: Path) -> Path | None:
-    """Write a page that leads to the lessons in a folder, the glossary, and theirs anew, all linked.
+    """Write a page that leads to the lessons in a folder, those beside them, and theirs anew, all linked.
 
     Parameters
     ----------
@@ -96,10 +97,12 @@ def write_index(folder: Path) -> Path | None:
     content = environment.get_template("index.html.j2").render(
         lessons=[_entry(path) for path in paths],
         gallery=places.GALLERY if (folder / places.GALLERY).is_file() else None,
-        glossary=_GLOSSARY,
+        glossary=_BESIDE["GLOSSARY.md"],
     )
     files.write_text(folder / _INDEX, content + "\n")
-    _write(_glossary(), folder / _GLOSSARY)
+    # Twice, since they link to each other.
+    for name, page in list(_BESIDE.items()) * 2:
+        _write(_beside(name), folder / page)
     for path in paths:
         write_page(path)
     return folder / _INDEX
@@ -224,17 +227,18 @@ def _to_page(link: re.Match[str], folder: Path) -> str:
     text, name, other, anchor = link.groups()
     if name and (folder / f"{name}.ipynb").exists():
         return f"[{text}]({name}.html)"
-    if other == "GLOSSARY.md" and (folder / _GLOSSARY).exists():
-        return f"[{text}]({_GLOSSARY}{_terms().get(anchor, '')})"
+    page = _BESIDE.get(other)
+    if page and (folder / page).exists():
+        return f"[{text}]({page}{_anchors(other).get(anchor, '')})"
     return text
 
 
-def _glossary() -> NotebookNode:
-    """Read the glossary as a notebook of one cell, so that its page is made as a lesson's is."""
-    return new_notebook(cells=[new_markdown_cell((places.NOTEBOOKS / "GLOSSARY.md").read_text("utf-8"))])
+def _beside(name: str) -> NotebookNode:
+    """Read a page in Markdown as a notebook of one cell, so that its page is made as a lesson's is."""
+    return new_notebook(cells=[new_markdown_cell((places.NOTEBOOKS / name).read_text("utf-8"))])
 
 
 @cache
-def _terms() -> dict[str, str]:
-    """Map the anchors of the terms, small as GitHub writes them, to those of nbconvert."""
-    return {f"#{anchor.lower()}": f"#{anchor}" for _, anchor, _ in _headings(_glossary())}
+def _anchors(name: str) -> dict[str, str]:
+    """Map the anchors of a page in Markdown, small as GitHub writes them, to those of nbconvert."""
+    return {f"#{anchor.lower()}": f"#{anchor}" for _, anchor, _ in _headings(_beside(name))}
