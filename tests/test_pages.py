@@ -53,7 +53,8 @@ def run_folder(clean_lesson, tmp_path_factory):
     folder = tmp_path_factory.mktemp("run")
     for number, question in ((1, "what goes up?"), (2, "what goes up & down?")):
         notebook = nbformat.read(clean_lesson, as_version=4)
-        links = "[back](01_up.ipynb), [far](06_no.ipynb), [word](GLOSSARY.md#word)"
+        links = "[back](01_up.ipynb), [far](06_no.ipynb), [word](GLOSSARY.md#jsd), [words](GLOSSARY.md)"
+        links += ", [what](README.md#before-you-start)"
         notebook.cells[0].source = f"# {number}. A line: {question}\n\n{links}"
         notebook.metadata.papermill = {"parameters": {"PROFILE": "tiny", "SEED": number}, "duration": 90}
         given = nbformat.v4.new_code_cell(
@@ -73,7 +74,7 @@ def run_folder(clean_lesson, tmp_path_factory):
 def test_the_index_names_each_lesson_with_its_headline_minutes_and_picture(run_folder):
     text = (run_folder / "index.html").read_text("utf-8")
     index = Reader(run_folder / "index.html")
-    assert index.links == ["01_up.html", "02_down.html", "03_cut.html"]
+    assert index.links == ["01_up.html", "02_down.html", "03_cut.html", "glossary.html"]
     assert "2. A line: what goes up &amp; down?" in text
     assert text.count("it goes up by 1, seed 0") == 2
     assert text.count("1.5 minutes · profile tiny, seed") == 2
@@ -94,6 +95,8 @@ def test_a_page_leads_to_its_neighbors_and_to_the_index(run_folder):
 def test_every_link_within_a_run_leads_somewhere(run_folder):
     for path in run_folder.glob("*.html"):
         for link in Reader(path).links:
+            if link.startswith("https://"):
+                continue
             file, _, anchor = link.partition("#")
             target = run_folder / file if file else path
             assert target.exists(), f"{path.name}: {link}"
@@ -121,8 +124,27 @@ def test_a_link_to_a_notebook_is_one_to_its_page_and_else_plain_text(run_folder)
     assert re.search(r'<a href="01_up.html"[^>]*>back</a>', text)
     assert "far" in text
     assert "06_no" not in text
-    assert "word" in text
-    assert "GLOSSARY" not in text
+
+
+def test_a_term_leads_to_its_place_in_the_glossary_which_leads_back(run_folder, tmp_path):
+    page, glossary = Reader(run_folder / "02_down.html"), Reader(run_folder / "glossary.html")
+    assert {"glossary.html#JSD", "glossary.html", "teaching.html#Before-you-start"} <= set(page.links)
+    assert "index.html" in glossary.links
+    assert glossary.title == "Glossary"
+    # A lesson that is read alone has no glossary beside it.
+    shutil.copy(run_folder / "02_down.ipynb", tmp_path / "02_down.ipynb")
+    alone = pages.write_page(tmp_path / "02_down.ipynb")
+    assert "word" in alone.read_text("utf-8")
+    assert not any(link.startswith(("glossary", "teaching")) for link in Reader(alone).links)
+
+
+def test_an_arrow_stays_on_the_line_of_its_metric(clean_lesson, tmp_path):
+    notebook = nbformat.read(clean_lesson, as_version=4)
+    table = "<table><thead><tr><th>PSNR dB ↑</th><th>ΔCF → 0</th></tr></thead></table>"
+    notebook.cells[-1].outputs = [nbformat.v4.new_output("display_data", {"text/html": table})]
+    nbformat.write(notebook, tmp_path / "01_x.ipynb")
+    text = pages.write_page(tmp_path / "01_x.ipynb").read_text("utf-8")
+    assert "<th>PSNR dB\u00a0↑</th><th>ΔCF\u00a0→ 0</th>" in text
 
 
 def test_a_picture_is_as_wide_on_the_page_as_its_metadata_says(clean_lesson, tmp_path):
@@ -208,12 +230,34 @@ def lesson_pages(tmp_path_factory):
 
 # No rule of the stylesheet depends on both the width and the scheme, so two of the four pairs hold them all.
 @pytest.mark.parametrize(("width", "scheme"), [(400, "dark"), (1100, "light")])
-@pytest.mark.parametrize("name", ["02_lab_and_augmentation", "06_results_gallery"])
+@pytest.mark.parametrize("name", ["02_lab_and_augmentation", "06_results_gallery", "glossary"])
 def test_axe_finds_nothing_serious_on_a_lessons_page(open_page, lesson_pages, name, width, scheme):  # noqa: F811
     watched = open_page((lesson_pages / f"{name}.html").as_uri(), width=width, scheme=scheme)
     watched.page.evaluate("document.querySelectorAll('details').forEach((each) => { each.open = true; })")
     assert serious_violations(watched) == []
     assert watched.page.evaluate("document.documentElement.scrollWidth") == width
+    assert watched.left == watched.errors == []
+
+
+def test_a_caption_is_not_folded_into_a_tower_over_a_narrow_table(open_page, clean_lesson, tmp_path):  # noqa: F811
+    notebook = nbformat.read(clean_lesson, as_version=4)
+    caption = "How often each network fooled its viewers, over all the games that were counted."
+    table = f"<table><caption>{caption}</caption><tbody><tr><th>votes</th><td>0</td></tr></tbody></table>"
+    notebook.cells[-1].outputs = [nbformat.v4.new_output("display_data", {"text/html": table})]
+    nbformat.write(notebook, tmp_path / "01_x.ipynb")
+    watched = open_page(pages.write_page(tmp_path / "01_x.ipynb").as_uri(), width=1100)
+    page = watched.page
+    assert page.locator("caption").bounding_box()["height"] < 40  # one line
+    page.set_viewport_size({"width": 400, "height": 900})
+    box = page.locator("caption").bounding_box()
+    assert box["x"] + box["width"] <= 400
+    # The caption alone gives nothing to scroll.
+    assert (
+        page.evaluate(
+            "(() => { const t = document.querySelector('.table'); return t.scrollWidth - t.clientWidth; })()"
+        )
+        == 0
+    )
     assert watched.left == watched.errors == []
 
 

@@ -3,6 +3,7 @@
 import ast
 import html
 import re
+from functools import cache
 from pathlib import Path
 
 import nbformat
@@ -10,23 +11,25 @@ from jinja2 import Environment, FileSystemLoader
 from nbconvert import HTMLExporter
 from nbconvert.filters import markdown2html
 from nbformat import NotebookNode
-from nbformat.v4 import new_markdown_cell
+from nbformat.v4 import new_markdown_cell, new_notebook
 
 from helpers import files, places
 
 _TEMPLATES = FileSystemLoader(Path(__file__).with_name("templates"))
 _INDEX = "index.html"
+# What lessons link to beside each other, and its page.
+_BESIDE = {"GLOSSARY.md": "glossary.html", "README.md": "teaching.html"}
 # What nbconvert makes of a heading, up to the sign that links to it.
 _HEADING = re.compile(r'<h([1-6]) id="([^"]*)">(.*?)<a class="anchor-link"', re.DOTALL)
 # A link to a lesson, or to a page in Markdown of the course.
-_LINK = re.compile(r"\[([^\]]*)\]\((?:(\d\d_\w+)\.ipynb|[\w./-]+\.md(?:#[\w-]*)?)\)")
+_LINK = re.compile(r"\[([^\]]*)\]\((?:(\d\d_\w+)\.ipynb|([\w./-]+\.md)(#[\w-]*)?)\)")
 
 
 def write_page(path: Path) -> Path:
     """Write a notebook as one HTML file that needs nothing else to be read.
 
-    It links to the lessons before and after it, and to the index, as far as they
-    are in its folder by now. A widget needs a kernel behind it; without its
+    It links to the lessons before and after it, to the index, the glossary and the
+    guide, as far as they are in its folder by now. A widget needs a kernel behind it; without its
     stored state nbconvert shows its line of text.
 
     Parameters
@@ -39,7 +42,11 @@ def write_page(path: Path) -> Path:
     Path
         The page, beside the notebook.
     """
-    notebook = nbformat.read(path, as_version=4)
+    return _write(nbformat.read(path, as_version=4), path)
+
+
+def _write(notebook: NotebookNode, path: Path) -> Path:
+    """Write the page of a notebook that is at a path, or could be."""
     headings = _headings(notebook)
     resources = {
         "page": {
@@ -63,13 +70,15 @@ def write_page(path: Path) -> Path:
         content,
         flags=re.DOTALL,
     )
+    # An arrow stays with what it is about, where a column is narrow.
+    content = re.sub(r" ([↑↓]|→ 0)</th>", "\u00a0\\1</th>", content)
     page = path.with_suffix(".html")
     files.write_text(page, content)
     return page
 
 
 def write_index(folder: Path) -> Path | None:
-    """Write a page that leads to the lessons in a folder, and theirs anew, now that all can be linked.
+    """Write a page that leads to the lessons in a folder, those beside them, and theirs anew, all linked.
 
     Parameters
     ----------
@@ -88,8 +97,12 @@ def write_index(folder: Path) -> Path | None:
     content = environment.get_template("index.html.j2").render(
         lessons=[_entry(path) for path in paths],
         gallery=places.GALLERY if (folder / places.GALLERY).is_file() else None,
+        glossary=_BESIDE["GLOSSARY.md"],
     )
     files.write_text(folder / _INDEX, content + "\n")
+    # Twice, since they link to each other.
+    for name, page in list(_BESIDE.items()) * 2:
+        _write(_beside(name), folder / page)
     for path in paths:
         write_page(path)
     return folder / _INDEX
@@ -211,5 +224,21 @@ def _code(text: str) -> str:
 
 def _to_page(link: re.Match[str], folder: Path) -> str:
     """Make a link to a notebook one to its page; the text alone, if it leads to what is not beside it."""
-    text, name = link.groups()
-    return f"[{text}]({name}.html)" if name and (folder / f"{name}.ipynb").exists() else text
+    text, name, other, anchor = link.groups()
+    if name and (folder / f"{name}.ipynb").exists():
+        return f"[{text}]({name}.html)"
+    page = _BESIDE.get(other)
+    if page and (folder / page).exists():
+        return f"[{text}]({page}{_anchors(other).get(anchor, '')})"
+    return text
+
+
+def _beside(name: str) -> NotebookNode:
+    """Read a page in Markdown as a notebook of one cell, so that its page is made as a lesson's is."""
+    return new_notebook(cells=[new_markdown_cell((places.NOTEBOOKS / name).read_text("utf-8"))])
+
+
+@cache
+def _anchors(name: str) -> dict[str, str]:
+    """Map the anchors of a page in Markdown, small as GitHub writes them, to those of nbconvert."""
+    return {f"#{anchor.lower()}": f"#{anchor}" for _, anchor, _ in _headings(_beside(name))}
