@@ -22,7 +22,7 @@ from nbformat import NotebookNode
 from papermill.exceptions import PapermillExecutionError
 from papermill.iorw import papermill_io
 
-from helpers import files
+from helpers import files, machines
 from helpers.errors import CourseError
 from helpers.places import STATUS
 from helpers.runner import environment
@@ -36,6 +36,8 @@ LESS = (
     "to need less memory, end other programs and kernels, use --profile tiny or fewer photographs, or lower "
     "batch_size, colorizer_batch or size in helpers/profiles.py"
 )
+# What JAX says when a machine that trains with this one is silent: as an error, or as it ends the process.
+_GONE = re.compile(r"gloo|nccl|coordination service|JAX distributed service detected", re.IGNORECASE)
 # Whatever goes wrong is raised; papermill's log would say it a second time.
 logging.getLogger("papermill").addHandler(logging.NullHandler())
 
@@ -86,8 +88,11 @@ def execute(
             heading = _first_line(cell).lstrip("# ")
 
     def executed(cell: NotebookNode, cell_index: int, execute_reply: Mapping[str, Mapping]) -> None:
-        if progress is not None and not _injected(cell) and execute_reply["content"]["status"] == "ok":
+        done = execute_reply["content"]["status"] == "ok"
+        if progress is not None and not _injected(cell) and done:
             progress.end_cell()
+        if machines.place() and not done:
+            kernel.end()  # at once: it would wait for the other machines, as they do for it
 
     with _kernel() as kernel:
         if progress is not None:
@@ -114,6 +119,8 @@ def execute(
             name, message = "TimeoutError", f"the cell ran longer than {cell_minutes:g} minutes"
         except DeadKernelError:
             name, message = "DeadKernelError", f"the cell's process {kernel.end_of_it()}{kernel.last_words()}"
+            if found := re.search("JAX distributed service detected", kernel.log()):
+                message = found[0]
         except RuntimeError as error:
             if running is not None:
                 raise
@@ -124,6 +131,11 @@ def execute(
             ) from error
     message = next((line for line in message.splitlines() if line.strip()), "")
     where = f"cell [{running.execution_count or '*'}] `{_first_line(running)}`"
+    if machines.place() and _GONE.search(message):
+        raise CourseError(
+            f"lesson {lesson.stem} stopped in {where}: another machine went away, or did not come; give each "
+            "machine the same command again, and a training that is kept goes on from there"
+        )
     advice = f"; {LESS}" if _NO_MEMORY.search(f"{name}: {message}") else ""
     raise CourseError(f"lesson {lesson.stem} failed in {where}: {name}: {message}{advice}")
 
@@ -200,6 +212,8 @@ class ThisInterpreter(AsyncKernelManager):
         self.connection_file = str(self.folder / "kernel.json")
         if os.name == "posix" and _has_room(self.folder):
             self.transport = "ipc"
+        if machines.place():  # they wait for each other at the end; half of the time is for that
+            self.shutdown_wait_time = 2 * (machines.END + 5)
 
     @property
     def kernel_spec(self) -> KernelSpec:
@@ -236,11 +250,15 @@ class ThisInterpreter(AsyncKernelManager):
         return f"{how}; it may have run out of memory"
 
     @classmethod
+    def log(cls) -> str:
+        """Read what the kernel and its libraries wrote past the notebook."""
+        log = cls.folder / "log"
+        return log.read_text("utf-8", "replace") if log.exists() else ""
+
+    @classmethod
     def last_words(cls) -> str:
         """Quote what a dead kernel wrote last."""
-        log = cls.folder / "log"
-        lines = log.read_text("utf-8", "replace").split("\n") if log.exists() else []
-        lines = [line.strip() for line in lines if line.strip()]
+        lines = [line.strip() for line in cls.log().split("\n") if line.strip()]
         return f'; it last wrote "{lines[-1]}"' if lines else ""
 
 
