@@ -119,7 +119,8 @@ def join(backend: str) -> Place | None:
     Raises
     ------
     CourseError
-        If the backend cannot do it, machine 0 cannot be reached, or JAX has computed something before.
+        If the backend cannot do it, machine 0 cannot be reached, its port is taken, or JAX has computed
+        something before.
     """
     global _joined
     here = place()
@@ -132,8 +133,7 @@ def join(backend: str) -> Place | None:
         )
     import jax
 
-    if here.number:
-        _reach(here.address)
+    _reach(here.address) if here.number else _see_port_free(here.address)
     waits = {"initialization_timeout": BEGIN, "shutdown_timeout_seconds": END}
     waits |= {"heartbeat_timeout_seconds": SILENCE, "cluster_detection_method": "deactivate"}
     try:
@@ -141,8 +141,7 @@ def join(backend: str) -> Place | None:
     except RuntimeError as error:
         reason = str(error).partition(". ")[0]
         raise CourseError(
-            f"machine {here.number} cannot join the others at {here.address} ({reason}): restart the kernel, "
-            "or choose another port"
+            f"machine {here.number} cannot join the others at {here.address} ({reason}): restart the kernel"
         ) from error
     _joined = here
     return here
@@ -221,6 +220,16 @@ def _packed(folder: Path) -> bytes:
             if path.is_file() and not path.name.startswith("."):
                 archive.writestr(zipfile.ZipInfo(path.relative_to(folder).as_posix()), path.read_bytes())
     return packed.getvalue()
+
+
+def _see_port_free(address: str) -> None:
+    port = int(address.rpartition(":")[2])
+    try:
+        socket.create_server(("", port)).close()
+    except OSError as error:
+        raise CourseError(
+            f"machine 0 cannot listen on port {port} ({error.strerror}): choose another in {ADDRESS}"
+        ) from error
 
 
 def _reach(address: str) -> None:

@@ -403,7 +403,7 @@ def begin(
     digits.use(precision)
     if here := machines.place():
         alone = "; it trains alone, since no DEVICES are given" if devices is None else ""
-        print(f"machine {here.number} of 0 to {here.count - 1}{alone}")
+        print(f"machine {here.number}, counted from 0, of {here.count}{alone}")
     if (other := Path.cwd().parent) and _has_helpers(other) and not other.samefile(ROOT):
         print(
             f"the code and the data are those of {ROOT}, not the ones beside this notebook: "

@@ -178,14 +178,13 @@ def test_machines_with_other_photographs_are_refused_on_each(lesson, tmp_path):
         assert "CourseError: the 2 machines differ in count of batches: give each" in said
 
 
-@needs_jax
 def test_a_port_that_is_taken_is_one_line(monkeypatch):
     with socket.socket() as listening:
         listening.bind(("", 0))
         listening.listen()
         for name, value in told(0, listening.getsockname()[1]).items():
             monkeypatch.setenv(name, value)
-        with pytest.raises(CourseError, match=r"^machine 0 cannot join the others at 127.0.0.1:\d+ \("):
+        with pytest.raises(CourseError, match=r"^machine 0 cannot listen on port \d+ \(Address already"):
             machines.join("jax")
 
 
