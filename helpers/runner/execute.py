@@ -81,18 +81,16 @@ def execute(
     def start(cell: NotebookNode, cell_index: int) -> None:
         nonlocal running, heading
         if cell.cell_type == "code":
-            running = cell
+            running, kernel.done = cell, False
             if progress is not None and not _injected(cell):
                 progress.start_cell(lesson, cell.id, heading or _first_line(cell))
         elif _first_line(cell).startswith("#"):
             heading = _first_line(cell).lstrip("# ")
 
     def executed(cell: NotebookNode, cell_index: int, execute_reply: Mapping[str, Mapping]) -> None:
-        done = execute_reply["content"]["status"] == "ok"
-        if progress is not None and not _injected(cell) and done:
+        kernel.done = execute_reply["content"]["status"] == "ok"
+        if progress is not None and not _injected(cell) and kernel.done:
             progress.end_cell()
-        if machines.place() and not done:
-            kernel.end()  # at once: it would wait for the other machines, as they do for it
 
     with _kernel() as kernel:
         if progress is not None:
@@ -119,7 +117,7 @@ def execute(
             name, message = "TimeoutError", f"the cell ran longer than {cell_minutes:g} minutes"
         except DeadKernelError:
             name, message = "DeadKernelError", f"the cell's process {kernel.end_of_it()}{kernel.last_words()}"
-            if found := re.search("JAX distributed service detected", kernel.log()):
+            if found := re.search("JAX distributed service detected", kernel.written()):
                 message = found[0]
         except RuntimeError as error:
             if running is not None:
@@ -195,6 +193,8 @@ class ThisInterpreter(AsyncKernelManager):
         The file in which it says what it does within a cell.
     interrupted : bool
         Whether Ctrl-C was pressed.
+    done : bool
+        Whether the last cell that was begun has run without a failure.
     pid : int or None
         The number of the kernel's process, once there is one.
     process : subprocess.Popen or None
@@ -204,6 +204,7 @@ class ThisInterpreter(AsyncKernelManager):
     folder: Path
     status: Path
     interrupted = False
+    done = False
     pid: int | None = None
     process: subprocess.Popen | None = None
 
@@ -230,6 +231,11 @@ class ThisInterpreter(AsyncKernelManager):
         if kind.interrupted:
             kind.end()
 
+    async def shutdown_kernel(self, now: bool = False, restart: bool = False) -> None:
+        """Let the kernel end; after a failure at once, as machines would wait for each other."""
+        failed = machines.place() is not None and not type(self).done
+        await super().shutdown_kernel(now=now or failed, restart=restart)
+
     @classmethod
     def end(cls) -> None:
         """End the kernel's process, and all that it has started, at once."""
@@ -250,7 +256,7 @@ class ThisInterpreter(AsyncKernelManager):
         return f"{how}; it may have run out of memory"
 
     @classmethod
-    def log(cls) -> str:
+    def written(cls) -> str:
         """Read what the kernel and its libraries wrote past the notebook."""
         log = cls.folder / "log"
         return log.read_text("utf-8", "replace") if log.exists() else ""
@@ -258,7 +264,7 @@ class ThisInterpreter(AsyncKernelManager):
     @classmethod
     def last_words(cls) -> str:
         """Quote what a dead kernel wrote last."""
-        lines = [line.strip() for line in cls.log().split("\n") if line.strip()]
+        lines = [line.strip() for line in cls.written().split("\n") if line.strip()]
         return f'; it last wrote "{lines[-1]}"' if lines else ""
 
 
