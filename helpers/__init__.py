@@ -5,8 +5,9 @@ rooms above it:
 
 - ``errors``, ``places``: the course's one error; its folders.
 - ``files``, ``threads``: whole files, and a cache; work on many photographs at once.
-- ``installed``, ``backend``, ``devices``, ``precision``, ``lab``: what has to be installed; Keras, loaded
-  quietly; on how many devices it trains, and with how many digits; colors.
+- ``installed``, ``machines``, ``backend``, ``devices``, ``precision``, ``lab``: what has to be installed;
+  several machines that train together; Keras, loaded quietly; on how many devices it trains, and with how
+  many digits; colors.
 - ``photographs``: from any source to one array with a fixed split. In it:
   ``archives``, ``recognize``, ``decode``, ``sources``, ``transfer``, ``unsplash``, ``download``, ``splits``,
   ``tables``, ``hygiene``, ``prepare``, ``collection``.

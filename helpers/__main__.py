@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import NoReturn
 
-from helpers import installed, places
+from helpers import installed, machines, places
 from helpers.errors import DEBUG, CourseError, readable, trace
 from helpers.profiles import PROFILES
 
@@ -293,6 +293,8 @@ def _run(options: argparse.Namespace) -> int:
     parameters |= {name: parse_parameter(name, value) for name, value in options.parameters}
     with _refusing():
         planned = plan(find_lessons(places.NOTEBOOKS, options.only), parameters, options.out)
+        if machines.place() and (options.workers or 1) > 1:
+            raise CourseError("machines that train together meet for one lesson at a time: no --workers")
         installed.check_backend()
     from helpers.runner import run
 

@@ -347,7 +347,7 @@ def begin(
     out : str, optional
         Folder to write to; what `folder` names if not given.
     devices : int, optional
-        How many devices of this machine share each batch, as `helpers.devices.use` takes it.
+        How many devices of each machine share each batch, as `helpers.devices.use` takes it.
     precision : str, optional
         What layers compute in, as `helpers.precision.use` takes it.
     **overrides
@@ -368,10 +368,11 @@ def begin(
     CourseError
         If no profile has that name, if the seed is not a whole number
         from 0 to 2**32 - 1, if the folder is not the path of one, if an override is not a setting of
-        the profile, or not of its kind, or if there are no such devices or no such precision.
+        the profile, or not of its kind, or if there are no such devices or no such precision, or the
+        machines that train together were given different settings.
     """
     # Keras takes seconds to load, and the command line reads the table alone.
-    from helpers import backend, display
+    from helpers import backend, display, machines
     from helpers import devices as several
     from helpers import precision as digits
     from helpers.photographs import keep_near_duplicates
@@ -387,6 +388,9 @@ def begin(
     gan = "gan_epochs" in overrides
     batches = ("batch_size", "colorizer_batch") if gan else ("batch_size",)
     several.use(devices, {key: settings[key] for key in batches}, own_loss=gan)
+    # Photographs may lie elsewhere on another machine; a training sees whether they are the same.
+    alike = {key: value for key, value in settings.items() if key not in ("photos", "more_photos")}
+    machines.agree(alike | {"profile": name, "seed": seed, "DEVICES": devices, "PRECISION": precision})
     display.relax_claims(
         "the course's own settings" if name != "tiny" or given or devices or precision else None
     )
@@ -397,6 +401,9 @@ def begin(
     keras = backend.keras
     print(f"{name} profile · seed {seed} · Keras {keras.__version__} on {keras.backend.backend()}")
     digits.use(precision)
+    if here := machines.place():
+        alone = "; it trains alone, since no DEVICES are given" if devices is None else ""
+        print(f"machine {here.number}, counted from 0, of {here.count}{alone}")
     if (other := Path.cwd().parent) and _has_helpers(other) and not other.samefile(ROOT):
         print(
             f"the code and the data are those of {ROOT}, not the ones beside this notebook: "

@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 from typing import NoReturn
 
-from helpers import files, provenance
+from helpers import files, machines, provenance
 from helpers.backend import keras
 from helpers.batches import Batches
 from helpers.errors import CourseError
@@ -189,7 +189,8 @@ class GoOn(Clock):
     ------
     CourseError
         When a training begins and `folder` holds one of another network, optimizer, loss or photographs,
-        or one that cannot be read; when there is no room to keep it; and as `Clock` says.
+        or one that cannot be read; when there is no room to keep it; when machines that train together
+        differ in any of it; and as `Clock` says.
     """
 
     def __init__(self, folder: Path | None, batches: Batches):
@@ -211,8 +212,11 @@ class GoOn(Clock):
 
     def on_train_begin(self, logs=None):
         """Take up what is on disk."""
+        if self._folder or machines.joined():
+            now = self._identity()
         if self._folder:
-            self._check()
+            machines.share(self._folder)
+            self._check(now)
             try:
                 self._backup.set_model(self.model)
                 self._backup.on_train_begin()
@@ -263,10 +267,15 @@ class GoOn(Clock):
     def _random_states(self) -> list[list[int]]:
         return [ops.convert_to_numpy(each).tolist() for each in self._random_variables()]
 
-    def _check(self) -> None:
-        """Refuse to go on with another training. Each size of the batches has its own entry."""
+    def _identity(self) -> dict[str, object]:
+        """Describe the training, which is the same on all machines but for last digits of the loss."""
         self._batches.begin(0)
-        now = provenance.identity(self.model, self._batches)
+        found = provenance.identity(self.model, self._batches)
+        machines.agree({**found, "loss": None, "count of batches": len(self._batches)})
+        return found
+
+    def _check(self, now: dict[str, object]) -> None:
+        """Refuse to go on with another training. Each size of the batches has its own entry."""
         file, stage = self._folder / "identity.json", str(now.pop("size"))
         try:
             kept = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}

@@ -22,7 +22,7 @@ from nbformat import NotebookNode
 from papermill.exceptions import PapermillExecutionError
 from papermill.iorw import papermill_io
 
-from helpers import files
+from helpers import files, machines
 from helpers.errors import CourseError
 from helpers.places import STATUS
 from helpers.runner import environment
@@ -36,6 +36,8 @@ LESS = (
     "to need less memory, end other programs and kernels, use --profile tiny or fewer photographs, or lower "
     "batch_size, colorizer_batch or size in helpers/profiles.py"
 )
+# What JAX says when a machine that trains with this one is silent: as an error, or as it ends the process.
+_GONE = re.compile(r"gloo|nccl|coordination service|JAX distributed service detected", re.IGNORECASE)
 # Whatever goes wrong is raised; papermill's log would say it a second time.
 logging.getLogger("papermill").addHandler(logging.NullHandler())
 
@@ -84,14 +86,15 @@ def execute(
     def start(cell: NotebookNode, cell_index: int) -> None:
         nonlocal running, heading
         if cell.cell_type == "code":
-            running = cell
+            running, kernel.done = cell, False
             if progress is not None and not _injected(cell):
                 progress.start_cell(lesson, cell.id, heading or _first_line(cell))
         elif _first_line(cell).startswith("#"):
             heading = _first_line(cell).lstrip("# ")
 
     def executed(cell: NotebookNode, cell_index: int, execute_reply: Mapping[str, Mapping]) -> None:
-        if progress is not None and not _injected(cell) and execute_reply["content"]["status"] == "ok":
+        kernel.done = execute_reply["content"]["status"] == "ok"
+        if progress is not None and not _injected(cell) and kernel.done:
             progress.end_cell(lesson)
 
     with _kernel(lesson.parent) as kernel:
@@ -120,6 +123,8 @@ def execute(
             name, message = "TimeoutError", f"the cell ran longer than {cell_minutes:g} minutes"
         except DeadKernelError:
             name, message = "DeadKernelError", f"the cell's process {kernel.end_of_it()}{kernel.last_words()}"
+            if found := re.search("JAX distributed service detected", kernel.written()):
+                message = found[0]
         except RuntimeError as error:
             if running is not None:
                 raise
@@ -130,6 +135,11 @@ def execute(
             ) from error
     message = next((line for line in message.splitlines() if line.strip()), "")
     where = f"cell [{running.execution_count or '*'}] `{_first_line(running)}`"
+    if machines.place() and _GONE.search(message):
+        raise CourseError(
+            f"lesson {lesson.stem} stopped in {where}: another machine went away, or did not come; give each "
+            "machine the same command again, and a training that is kept goes on from there"
+        )
     advice = f"; {LESS}" if _NO_MEMORY.search(f"{name}: {message}") else ""
     raise CourseError(f"lesson {lesson.stem} failed in {where}: {name}: {message}{advice}")
 
@@ -194,6 +204,8 @@ class ThisInterpreter(AsyncKernelManager):
         The folder that the kernel runs in. (Papermill would change that of the whole process.)
     status : Path
         The file in which it says what it does within a cell.
+    done : bool
+        Whether the last cell that was begun has run without a failure.
     pid : int or None
         The number of the kernel's process, once there is one.
     process : subprocess.Popen or None
@@ -203,6 +215,7 @@ class ThisInterpreter(AsyncKernelManager):
     folder: Path
     place: Path
     status: Path
+    done = False
     pid: int | None = None
     process: subprocess.Popen | None = None
 
@@ -211,6 +224,8 @@ class ThisInterpreter(AsyncKernelManager):
         self.connection_file = str(self.folder / "kernel.json")
         if os.name == "posix" and _has_room(self.folder):
             self.transport = "ipc"
+        if machines.place():  # they wait for each other at the end; half of the time is for that
+            self.shutdown_wait_time = 2 * (machines.END + 5)
 
     @property
     def kernel_spec(self) -> KernelSpec:
@@ -227,6 +242,11 @@ class ThisInterpreter(AsyncKernelManager):
         kind.pid, kind.process = self.provisioner.pid, self.provisioner.process
         if _interrupted.is_set():
             kind.end()
+
+    async def shutdown_kernel(self, now: bool = False, restart: bool = False) -> None:
+        """Let the kernel end; after a failure at once, as machines would wait for each other."""
+        failed = machines.place() is not None and not type(self).done
+        await super().shutdown_kernel(now=now or failed, restart=restart)
 
     @classmethod
     def end(cls) -> None:
@@ -248,11 +268,15 @@ class ThisInterpreter(AsyncKernelManager):
         return f"{how}; it may have run out of memory"
 
     @classmethod
+    def written(cls) -> str:
+        """Read what the kernel and its libraries wrote past the notebook."""
+        log = cls.folder / "log"
+        return log.read_text("utf-8", "replace") if log.exists() else ""
+
+    @classmethod
     def last_words(cls) -> str:
         """Quote what a dead kernel wrote last."""
-        log = cls.folder / "log"
-        lines = log.read_text("utf-8", "replace").split("\n") if log.exists() else []
-        lines = [line.strip() for line in lines if line.strip()]
+        lines = [line.strip() for line in cls.written().split("\n") if line.strip()]
         return f'; it last wrote "{lines[-1]}"' if lines else ""
 
 

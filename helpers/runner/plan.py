@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from helpers import places, profiles
+from helpers import machines, places, profiles
 from helpers.errors import CourseError
 
 # Parameters that name photographs, or are a path to some; and those that may be a path.
@@ -118,7 +118,7 @@ def plan(lessons: Sequence[Path], parameters: Mapping[str, object], out: str | P
     if out and named:
         raise CourseError(f"two folders to write to, {out} and {named}: give --out or OUT, not both")
     default = profiles.folder(profile, parameters.get("PHOTOS"))
-    folder = places.typed(out or named or default).resolve()
+    folder = machines.own(places.typed(out or named or default).resolve())
     places.check_folder(folder, "name another folder with --out")
     if folder != default:
         parameters["OUT"] = str(folder)

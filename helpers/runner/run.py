@@ -15,7 +15,7 @@ import nbformat
 import PIL.Image
 from nbformat import NotebookNode
 
-from helpers import files, places, profiles
+from helpers import files, machines, places, profiles
 from helpers.errors import CourseError
 from helpers.runner import pages
 from helpers.runner.execute import PeakMemory, ending_kernels, execute
@@ -131,9 +131,10 @@ def workers_for(planned: Plan) -> int:
     -------
     int
         In the profile `tiny` as many as there are cores and free memory for. In `full` one: a training
-        there has use for all cores, or for the whole memory of a graphics card.
+        there has use for all cores, or for the whole memory of a graphics card. One, too, where several
+        machines train together: they meet for one lesson at a time.
     """
-    if planned.profile != "tiny":
+    if planned.profile != "tiny" or machines.place():
         return 1
     return fitting(len(planned.lessons), MB_OF_A_LESSON)
 
