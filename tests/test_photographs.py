@@ -1,6 +1,7 @@
 """Photographs of any source: whole, clean, in an order and a split that stay."""
 
 import csv
+import importlib.util
 import io
 import json
 import multiprocessing
@@ -671,6 +672,21 @@ def test_the_benchmark_ends_with_its_numbers(tmp_path):
     assert measured.keys() == {"photographs", "seconds", "peak_mb", "reopen_s"}
     assert measured["seconds"] > 0
     assert 0 < measured["peak_mb"] < 1000
+
+
+def test_the_benchmark_repeats_photographs_that_are_no_duplicates(tmp_path, cache):
+    path = ROOT / "tests" / "benchmarks" / "scale.py"
+    spec = importlib.util.spec_from_file_location("scale", path)
+    scale = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(scale)
+    there = len([file for file in SAMPLE.iterdir() if file.suffix == ".jpg"])
+    scale.repeat([SAMPLE], 4 * there, tmp_path / "x.tar")
+    found = load(tmp_path / "x.tar", 32)
+    assert found.origin["files"] == 4 * there
+    assert "duplicate" not in {why.split(" in ")[0] for _, why in found.set_aside}
+    assert len(found) > 0.9 * 4 * there
+    with pytest.raises(SystemExit, match="are too many"):
+        scale.repeat([SAMPLE], 4 * there + 1, tmp_path / "x.tar")
 
 
 def test_the_course_leaves_its_cache_out_of_version_control():

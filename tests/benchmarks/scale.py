@@ -52,11 +52,16 @@ def repeat(sources: list[Path], number: int, target: Path) -> None:
         for member in archives.members(source)
         if member.data and member.data.startswith(b"\xff\xd8\xff")
     ]
+    if number > len(TURNS) * len(jpegs):
+        most = len(TURNS) * len(jpegs)
+        raise SystemExit(
+            f"{number:,} are too many: these archives give {most:,}, each photograph turned four ways"
+        )
     random.Random(0).shuffle(jpegs)
     # The first ones are turned in all directions too, so that they take as long as the others.
     chosen = ((k, jpegs[k % len(jpegs)], TURNS[(k + k // len(jpegs)) % 4]) for k in count())
     with tarfile.open(target, "w") as archive:
-        for k, jpeg, orientation in islice(chosen, min(number, 4 * len(jpegs))):
+        for k, jpeg, orientation in islice(chosen, number):
             content = turned(jpeg, orientation)
             entry = tarfile.TarInfo(f"{k:05}.jpg")
             entry.size = len(content)
