@@ -160,15 +160,18 @@ def embed(photographs: Photographs, backbone: Backbone) -> np.ndarray:
     weights = [hashlib.sha256(np.ascontiguousarray(array)) for array in backbone.network.get_weights()]
 
     def write(file):
-        batches = []
-        for start in range(0, len(photographs), BATCH):
-            L, _ = normalize(rgb_to_lab(photographs.rgb[start : start + BATCH]))
-            batches.append(backbone.network.predict_on_batch(grey_input(L, backbone)))
+        shape = (len(photographs), *backbone.network.output_shape[1:])
+        header = {"descr": np.lib.format.dtype_to_descr(np.dtype("float32")), "fortran_order": False}
         with file.open("wb") as opened:
-            np.save(opened, np.concatenate(batches).astype("float32"))
+            np.lib.format.write_array_header_1_0(opened, header | {"shape": shape})
+            for start in range(0, len(photographs), BATCH):
+                L, _ = normalize(rgb_to_lab(photographs.rgb[start : start + BATCH]))
+                batch = backbone.network.predict_on_batch(grey_input(L, backbone))
+                opened.write(np.ascontiguousarray(batch, "float32"))
 
     def read(file):
-        found = np.load(file, allow_pickle=False)
+        # Mapped into memory: the embeddings of 50,000 photographs have 200 MB. What is written stays here.
+        found = np.asarray(np.load(file, mmap_mode="c", allow_pickle=False))
         if found.dtype != np.float32 or found.ndim != 2 or len(found) != len(photographs):
             raise ValueError("not the embeddings of these photographs")
         return found

@@ -217,7 +217,11 @@ def digest(*parts: object) -> str:
     str
         A sha256 in hexadecimal.
     """
-    return hashlib.sha256("\0".join(map(str, parts)).encode(errors="surrogateescape")).hexdigest()
+    result = hashlib.sha256()
+    for number, part in enumerate(parts):  # not joined: there may be a part for each photograph
+        text = str(part) if number == 0 else f"\0{part}"
+        result.update(text.encode(errors="surrogateescape"))
+    return result.hexdigest()
 
 
 def _remove_outdated(name: str, current: str) -> None:

@@ -2,12 +2,15 @@
 
 import os
 from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
+from functools import cache
+from itertools import islice
 
 import psutil
 
 # Of the memory that is free, the share that processes may fill.
 SHARE = 0.9
+_AT_ONCE = 1024  # calls that wait for a thread; each takes a kilobyte
 
 
 def cores() -> int:
@@ -47,7 +50,7 @@ def on_threads(function: Callable, *sequences: Iterable) -> list:
     Parameters
     ----------
     function : callable
-        Takes one item of each sequence.
+        Takes one item of each sequence. It must not call `on_threads` itself.
     *sequences : iterable
         As for `map`.
 
@@ -56,5 +59,18 @@ def on_threads(function: Callable, *sequences: Iterable) -> list:
     list
         The results, in order.
     """
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        return list(pool.map(function, *sequences))
+    calls, results = zip(*sequences, strict=False), []
+    while some := [_pool().submit(function, *call) for call in islice(calls, _AT_ONCE)]:
+        try:
+            results += [future.result() for future in some]
+        finally:
+            for future in some:
+                future.cancel()
+            wait(some)  # after an error, too, nothing goes on behind the caller's back
+    return results
+
+
+@cache
+def _pool() -> ThreadPoolExecutor:
+    # Kept, since Python waits forever for a new thread that finds no memory to start in.
+    return ThreadPoolExecutor(os.cpu_count())

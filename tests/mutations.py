@@ -986,6 +986,56 @@ MUTATIONS = (
         "        pass\n",
         ("tests/test_faults.py",),
     ),
+    # Many photographs
+    Mutation(
+        "tarfile keeps its notes",
+        "helpers/photographs/archives.py",
+        "            archive.members.clear()\n",
+        "",
+        ("tests/test_archives.py::test_the_files_of_a_tar_are_not_remembered",),
+    ),
+    Mutation(
+        "all pairs are compared at once",
+        "helpers/photographs/hygiene.py",
+        "_PAIRS = 2**18",
+        "_PAIRS = 2**40",
+        ("tests/test_hygiene.py::test_not_all_pairs_are_compared_at_one_time",),
+    ),
+    Mutation(
+        "all calls wait at once",
+        "helpers/threads.py",
+        "_AT_ONCE = 1024",
+        "_AT_ONCE = 10**6",
+        ("tests/test_threads.py",),
+    ),
+    Mutation(
+        "threads are started for each task",
+        "helpers/threads.py",
+        "@cache\ndef _pool",
+        "def _pool",
+        ("tests/test_threads.py",),
+    ),
+    Mutation(
+        "the lightness of all photographs stays in memory",
+        "helpers/photographs/prepare.py",
+        "dataclasses.replace(descriptors, lightness=np.empty((0, 256)))",
+        "descriptors",
+        ("tests/test_photographs.py::test_memory_grows_by_less_than_a_kilobyte_for_each_photograph",),
+    ),
+    Mutation(
+        "batches are read into memory",
+        "helpers/augment.py",
+        'np.load(file, mmap_mode="r", allow_pickle=False)',
+        "np.load(file, allow_pickle=False)",
+        ("tests/test_photographs.py::test_memory_grows_by_less_than_a_kilobyte_for_each_photograph",),
+    ),
+    Mutation(
+        "embeddings are read into memory",
+        "helpers/embeddings.py",
+        'np.load(file, mmap_mode="c", allow_pickle=False)',
+        "np.load(file, allow_pickle=False)",
+        ("tests/test_embeddings.py",),
+    ),
     # Sweeps, devices, precision
     Mutation(
         "a sweep does again what is done",

@@ -6,6 +6,7 @@ import os
 import random
 import stat
 import tarfile
+import tracemalloc
 import zipfile
 
 import pytest
@@ -55,6 +56,15 @@ def read(path):
 )
 def test_every_container_gives_the_same_files(write, name, tmp_path):
     assert read(write(tmp_path / name, FILES.items())) == FILES
+
+
+def test_the_files_of_a_tar_are_not_remembered(tmp_path):
+    path = write_tar(tmp_path / "x.tar", [(f"{number}.jpg", b"") for number in range(3000)])
+    tracemalloc.start()
+    held = [tracemalloc.get_traced_memory()[0] for _ in archives.members(path)]
+    tracemalloc.stop()
+    assert len(held) == 3000
+    assert held[-1] - held[99] < 400_000  # of which the list has half; tarfile would keep ten times that
 
 
 @pytest.mark.skipif(os.name != "posix", reason="elsewhere such names cannot be written")

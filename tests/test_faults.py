@@ -9,6 +9,9 @@ import io
 import json
 import os
 import re
+import signal
+import socket
+import struct
 import subprocess
 import sys
 import tarfile
@@ -20,9 +23,12 @@ from dataclasses import dataclass, field
 from fnmatch import fnmatch
 from hashlib import sha256
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import numpy as np
+import psutil
 import pytest
+import requests
 from conftest import write_lesson
 from filelock import FileLock
 from fuzz import RECORD, network, saved, scene, zipped
@@ -988,6 +994,36 @@ def app_with_a_damaged_network(place: Place) -> Act:
     return ["app", "--port", 0]
 
 
+def app(place: Place) -> tuple[subprocess.Popen, str]:
+    """Open the app's page; return its process and its address."""
+    pytest.importorskip("starlette", reason="the app's extra is not installed")
+    from test_app import started
+
+    return place.ends.enter_context(started(place.folder, "--port", "0"))
+
+
+def visit(process: subprocess.Popen, url: str, data: bytes) -> requests.Response:
+    """Give the page a picture; afterward it must serve the next visitor as if nothing had been."""
+    answer = requests.post(f"{url}preview", data=data, timeout=60)
+    assert requests.post(f"{url}preview", data=JPEG, timeout=60).headers["content-type"] == "image/jpeg"
+    assert process.poll() is None
+    return answer
+
+
+def app_without_memory_for_a_picture(place: Place) -> Act:
+    process, url = app(place)
+    held = psutil.Process(process.pid).memory_info().data
+    resource.prlimit(process.pid, resource.RLIMIT_DATA, (held + 100 * 10**6,) * 2)
+    pixels = np.zeros((7000, 7000, 3), np.uint8)  # they take 147 MB
+
+    def act():
+        answer = visit(process, url, saved(Image.fromarray(pixels), "JPEG"))
+        print(answer.text, file=sys.stderr)
+        return answer.status_code
+
+    return act
+
+
 DIES = "import os, signal\nos.kill(os.getpid(), signal.SIGKILL)"
 LOWER = "to need less memory, .* use --profile tiny or fewer photographs, or lower batch_size"
 RUN = (
@@ -1019,7 +1055,32 @@ RUN = (
     Fault(
         "an app whose network was cut", app_with_a_damaged_network, "colorizer.keras is no network", code=2
     ),
+    Fault(
+        "a picture that needs more memory than the app has",
+        app_without_memory_for_a_picture,
+        "^too large for this machine's memory$",
+        code=422,
+    ),
 )
+
+
+def test_visitors_who_go_while_they_send_leave_nothing(place):
+    """Nobody is left to read a line, so it is no row. More of them than the app lets in at one time."""
+    process, url = app(place)
+    before = place.seen()
+    address = urlsplit(url)
+    for number in range(8):
+        with socket.create_connection((address.hostname, address.port), timeout=60) as gone:
+            gone.sendall(b"POST /preview HTTP/1.1\r\nHost: localhost\r\nContent-Length: 40000000\r\n\r\n")
+            gone.sendall(bytes(10**6))
+            if number % 2:  # some close, others break off
+                gone.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    assert visit(process, url, JPEG).ok
+    assert [each.status for each in psutil.Process(process.pid).net_connections("tcp")] == ["LISTEN"]
+    process.send_signal(signal.SIGINT)
+    assert process.wait(30) == 0
+    assert process.stderr.read() == ""
+    assert place.seen() == before
 
 
 # The table is walked -----------------------------------------------------------------------------------

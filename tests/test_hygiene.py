@@ -1,6 +1,7 @@
 """Grey, weakly colored and doubled photographs."""
 
 import io
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -126,6 +127,27 @@ def test_of_several_near_duplicates_the_one_that_correlates_most_is_found():
     parts = [pair(0, correlation) for correlation in (0.9, 0.99, 0.95)]
     descriptors = Descriptors.join(parts)
     assert near_duplicates(descriptors, np.array([0]), np.array([1, 3, 5])).tolist() == [3]
+
+
+def test_not_all_pairs_are_compared_at_one_time():
+    random = np.random.default_rng(0)
+    hashes = random.random((6000, 63)) < 0.5
+    lightness = np.zeros((6000, 256), np.float32)
+    descriptors = Descriptors(np.ones(6000), np.ones(6000), hashes, lightness)
+    tracemalloc.start()
+    found = near_duplicates(descriptors, np.arange(3000), np.arange(3000, 6000))
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert (found == -1).all()
+    assert peak < 30e6  # a byte for each pair would be 9 MB, and what is compared has eight
+
+
+def test_near_duplicates_in_great_numbers_are_all_found():
+    parts = [pair(0, 0.9 + number % 7 / 100) for number in range(1500)]
+    descriptors = Descriptors.join(parts)
+    rows, among = np.arange(0, 3000, 2), np.arange(1, 3000, 2)
+    found = near_duplicates(descriptors, rows, among)
+    assert set((found // 2 % 7).tolist()) == {6}
 
 
 def test_mirroring_flips_the_signs_of_the_odd_horizontal_terms(photographs):

@@ -158,7 +158,7 @@ def test_when_one_is_killed_the_other_ends_in_a_line_and_both_go_on(lesson, toge
     statuses = [end(each) for each in processes]
     assert time.monotonic() - began < 60
     assert statuses[1 - killed][0] == 1
-    assert "stopped in cell [4] `network.fit" in statuses[1 - killed][1]
+    assert "stopped in cell [5] `network.fit" in statuses[1 - killed][1]
     assert "another machine went away" in statuses[1 - killed][1]
     assert 2 <= len(json.loads(kept.read_text())) < 30
     before = json.loads(kept.read_text())

@@ -1,6 +1,7 @@
 """Photographs of any source: whole, clean, in an order and a split that stay."""
 
 import csv
+import importlib.util
 import io
 import json
 import multiprocessing
@@ -593,18 +594,72 @@ def test_preparing_does_not_keep_pictures_in_memory(tmp_path, cache):
         Image.fromarray(noise).save(tmp_path / "x.jpg", quality=50)
         entries.append((f"{number}.jpg", (tmp_path / "x.jpg").read_bytes()))
     path = write_tar(tmp_path / "x.tar", entries)
+    assert _apart(_peak_while_preparing, path, 1000, cache) < 60e6
+
+
+def _apart(function, *arguments):
+    """Call it in a fresh process, where nothing is held yet."""
     with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
-        peak = pool.submit(_peak_while_preparing, path, cache).result()
-    assert peak < 60e6
+        return pool.submit(function, *arguments).result()
 
 
-def _peak_while_preparing(path, cache):
+def _peak_while_preparing(path, size, cache):
     import tracemalloc
 
     places.CACHE = cache
     tracemalloc.start()
-    load(path, 1000)
+    load(path, size)
     return tracemalloc.get_traced_memory()[1]
+
+
+def _held_when_all_is_decoded(path, size, cache):
+    import tracemalloc
+
+    places.CACHE = cache
+    held = []
+    arrange = prepare._arrange
+
+    def note(*arguments):
+        held.append(tracemalloc.get_traced_memory()[0])
+        return arrange(*arguments)
+
+    prepare._arrange = note
+    tracemalloc.start()
+    load(path, size)
+    return held[0]
+
+
+def _held_by_batches(path, size, cache):
+    import tracemalloc
+
+    from helpers.batches import Batches
+
+    places.CACHE = cache
+    train = load(path, size).train
+    Batches(train, 8, contrast=())  # what it makes is on disk now
+    tracemalloc.start()
+    Batches(train, 8, contrast=())[0]
+    return tracemalloc.get_traced_memory()[1]
+
+
+@pytest.fixture(scope="module")
+def few_and_many(tmp_path_factory):
+    """Archives of 300 and of 1,200 photographs, each unlike the others."""
+    folder = tmp_path_factory.mktemp("archives")
+    entries = []
+    for number in range(1200):
+        target = io.BytesIO()
+        noise = np.random.default_rng(number).integers(0, 256, (8, 8, 3), np.uint8)
+        Image.fromarray(noise).resize((40, 40)).save(target, "PNG")
+        entries.append((f"{number}.png", target.getvalue()))
+    return [write_tar(folder / f"{count}.tar", entries[:count]) for count in (300, 1200)]
+
+
+@pytest.mark.parametrize(("work", "most"), [(_held_when_all_is_decoded, 600), (_held_by_batches, 300)])
+def test_memory_grows_by_less_than_a_kilobyte_for_each_photograph(work, most, few_and_many, cache):
+    """Names and checksums are held; not its 12,288 bytes of pixels, nor the 1,024 it is compared by."""
+    few, many = (_apart(work, path, 64, cache) for path in few_and_many)
+    assert (many - few) / 900 < most
 
 
 def test_the_benchmark_ends_with_its_numbers(tmp_path):
@@ -617,6 +672,21 @@ def test_the_benchmark_ends_with_its_numbers(tmp_path):
     assert measured.keys() == {"photographs", "seconds", "peak_mb", "reopen_s"}
     assert measured["seconds"] > 0
     assert 0 < measured["peak_mb"] < 1000
+
+
+def test_the_benchmark_repeats_photographs_that_are_no_duplicates(tmp_path, cache):
+    path = ROOT / "tests" / "benchmarks" / "scale.py"
+    spec = importlib.util.spec_from_file_location("scale", path)
+    scale = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(scale)
+    there = len([file for file in SAMPLE.iterdir() if file.suffix == ".jpg"])
+    scale.repeat([SAMPLE], 4 * there, tmp_path / "x.tar")
+    found = load(tmp_path / "x.tar", 32)
+    assert found.origin["files"] == 4 * there
+    assert "duplicate" not in {why.split(" in ")[0] for _, why in found.set_aside}
+    assert len(found) > 0.9 * 4 * there
+    with pytest.raises(SystemExit, match="are too many"):
+        scale.repeat([SAMPLE], 4 * there + 1, tmp_path / "x.tar")
 
 
 def test_the_course_leaves_its_cache_out_of_version_control():

@@ -1,6 +1,7 @@
 """One lesson over a grid of parameters: what is run, what survives, and what is compared."""
 
 import csv
+import itertools
 import json
 import os
 from pathlib import Path
@@ -287,3 +288,25 @@ def test_an_error_of_the_lesson_is_not_one_of_dask(lesson):
     assert "CourseError: mend this" in sweep._run_one(path, planned.combinations[0], 1)
     with pytest.raises(CourseError, match="more than 3"):
         grid.read(Path("grid.yaml"), "out", most=3)
+
+
+def test_nothing_in_the_plot_is_cut_off_or_runs_into_its_neighbor(lesson):
+    lesson(text="lesson: 1\ngrid: {RATE: [1, 2, 3]}\nmetrics: [net.val_loss]\n")
+    planned = grid.read(Path("grid.yaml"), "out")
+    rows = [
+        comparison.Row(each, {"net.val_loss": value}, "")
+        for each, value in zip(planned.combinations, (0.013574, 0.01284, 0.012382), strict=True)
+    ]
+    figure = comparison._plot(planned, rows)
+    figure.draw_without_rendering()
+    title = figure._suptitle.get_window_extent()
+    assert figure.bbox.x0 <= title.x0 < title.x1 <= figure.bbox.x1
+    (panel,) = figure.axes
+    low, high = panel.get_xlim()
+    shown = [
+        label.get_window_extent()
+        for place, label in zip(panel.get_xticks(), panel.get_xticklabels(), strict=True)
+        if low <= place <= high
+    ]
+    assert len(shown) > 1
+    assert all(left.x1 + 5 < right.x0 for left, right in itertools.pairwise(shown))

@@ -234,7 +234,9 @@ def _unpacked(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> Member:
 
 def _read_tar(path: Path) -> Iterator[Member]:
     with tarfile.open(path) as archive:
-        for entry in archive:
+        while entry := archive.next():
+            # Else it remembers every file that it has met: a kilobyte each.
+            archive.members.clear()
             name = entry.name.removeprefix("./")
             if entry.isdir() or _litter(*_parts(name)):
                 continue

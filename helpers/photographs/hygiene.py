@@ -22,6 +22,7 @@ WEAK = 15.0
 # more of each kind are found, and 3 of the 90 million pairs of different photographs are taken for one.
 NEAR_BITS = 10
 NEAR_CORRELATION = 0.85
+_PAIRS = 2**18  # of photographs that are compared at one time: 2 MB
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,7 +38,7 @@ class Descriptors:
     hash : (n, 63) ndarray of bool
         A perceptual hash: the signs of the 8 x 8 lowest cosine terms of L but the first, row by row.
     lightness : (n, 256) ndarray of float32
-        L at 16 x 16 pixels, its mean removed, of length 1 (0 for a plain area).
+        L at 16 x 16 pixels, its mean removed, of length 1 (0 for a plain area). It may be mapped into memory.
     """
 
     chroma: np.ndarray
@@ -115,24 +116,28 @@ def near_duplicates(descriptors: Descriptors, rows: np.ndarray, among: np.ndarra
     found = np.full(len(rows), -1)
     if len(among) == 0:
         return found
-    signs = np.where(descriptors.hash, np.float32(1), np.float32(-1))
+    bits = _packed(descriptors.hash)
     # Mirrored left to right, x becomes N - 1 - x, and cos(pi u (2x + 1) / 2N) becomes (-1)^u times itself:
     # the terms of odd horizontal frequency u change their signs. A row of the 8 x 8 terms has an even
     # length, so u is odd where the index is; index 0, the mean, is not in the hash.
-    mirrored_signs = signs * np.where(np.arange(1, 64) % 2, np.float32(-1), np.float32(1))
-    lightness = descriptors.lightness
-    mirrored_lightness = lightness.reshape(-1, 16, 16)[:, :, ::-1].reshape(-1, 256)
-    for start in range(0, len(rows), 1024):  # not all pairs at once: 13,000 photographs have many
-        part = rows[start : start + 1024]
+    mirror = _packed(np.arange(1, 64)[None] % 2 == 1)
+    at_once = max(1, _PAIRS // len(among))  # not all pairs: their number grows with the square
+    for start in range(0, len(rows), at_once):
+        part = rows[start : start + at_once]
         best = np.zeros(len(part), np.float32)
-        for hashes, views in ((signs, lightness), (mirrored_signs, mirrored_lightness)):
-            differing = (63 - hashes[part] @ signs[among].T) / 2
-            correlation = np.where(differing <= NEAR_BITS, views[part] @ lightness[among].T, 0)
+        for hashes, view in ((bits[part], np.s_[:, :, :]), (bits[part] ^ mirror, np.s_[:, :, ::-1])):
+            alike = np.bitwise_count(hashes[:, None] ^ bits[among]) <= NEAR_BITS
+            # The lightness is looked at where a hash is alike alone: that spares nearly all of the work.
+            i, j = alike.any(axis=1).nonzero()[0], alike.any(axis=0).nonzero()[0]
+            if len(i) == 0:
+                continue
+            mine = descriptors.lightness[part[i]].reshape(-1, 16, 16)[view].reshape(-1, 256)
+            correlation = np.where(alike[np.ix_(i, j)], mine @ descriptors.lightness[among[j]].T, 0)
             nearest = correlation.argmax(axis=1)
-            value = correlation[np.arange(len(part)), nearest]
-            better = (value >= NEAR_CORRELATION) & (value > best)
-            found[start : start + 1024][better] = among[nearest[better]]
-            best = np.maximum(best, value)
+            value = correlation[np.arange(len(i)), nearest]
+            better = (value >= NEAR_CORRELATION) & (value > best[i])
+            found[start + i[better]] = among[j[nearest[better]]]
+            best[i] = np.maximum(best[i], value)
     return found
 
 
@@ -179,6 +184,11 @@ def set_aside(
             if other >= 0:
                 aside[index] = ("near duplicate", other)
     return aside
+
+
+def _packed(hashes: np.ndarray) -> np.ndarray:
+    """Put the 63 bits of each hash into one number: (n, 63) of bool become (n,) of uint64."""
+    return np.packbits(np.pad(hashes, ((0, 0), (0, 1))), axis=1).view(np.uint64)[:, 0]
 
 
 def _halve(planes: np.ndarray) -> np.ndarray:

@@ -69,12 +69,14 @@ def prepare(folder: Path, parts: list[Part], size: int, near: bool = True) -> No
         If the disk is full or cannot be written to.
     """
     folder.mkdir()
-    decoded = folder / "decoded"
-    found = [_decode_all(part, size, decoded) for part in parts]
-    record, order = _arrange(found, parts, near)
+    decoded, lightness = folder / "decoded", folder / "lightness"
+    found = [_decode_all(part, size, decoded, lightness) for part in parts]
+    record, order = _arrange(found, lightness, parts, near)
+    lightness.unlink()
     _copy_rows(decoded, folder / "rgb.npy", order, size)
     decoded.unlink()
-    (folder / "record.json").write_text(json.dumps(record, ensure_ascii=False), encoding="utf-8")
+    with (folder / "record.json").open("w", encoding="utf-8") as file:
+        json.dump(record, file, ensure_ascii=False)
 
 
 @dataclass
@@ -83,16 +85,19 @@ class _Found:
 
     names: list[str] = field(default_factory=list)
     checksums: list[str] = field(default_factory=list)
-    pixels: list[tuple[int, int]] = field(default_factory=list)
-    descriptors: list[hygiene.Descriptors] = field(default_factory=list)
+    short_sides: list[int] = field(default_factory=list)
+    descriptors: list[hygiene.Descriptors] = field(default_factory=list)  # without lightness
     skipped: list[tuple[str, str]] = field(default_factory=list)
     tables: dict[str, bytes] = field(default_factory=dict)
     files: int = 0
     bytes: int = 0
 
 
-def _decode_all(part: Part, size: int, target: Path) -> _Found:
-    """Decode every photograph with as many threads as there are cores (Pillow lets them run at once)."""
+def _decode_all(part: Part, size: int, target: Path, lightness: Path) -> _Found:
+    """Decode every photograph with as many threads as there are cores (Pillow lets them run at once).
+
+    What has most bytes goes to disk: the squares to `target`, the lightness by which they are compared too.
+    """
     found = _Found()
     workers = min(os.cpu_count() or 1, 8)
     waiting: deque = deque()
@@ -108,14 +113,16 @@ def _decode_all(part: Part, size: int, target: Path) -> _Found:
                 continue
             found.names.append(name)
             found.checksums.append(sha256)
-            found.pixels.append(stated)
+            found.short_sides.append(min(stated))
             file.write(square)
             bar.update()
         if descriptors:
-            found.descriptors.append(descriptors)
+            thumbnails.write(descriptors.lightness)
+            found.descriptors.append(dataclasses.replace(descriptors, lightness=np.empty((0, 256))))
 
     with (
         target.open("ab") as file,
+        lightness.open("ab") as thumbnails,
         ThreadPoolExecutor(workers) as pool,
         transfer.progress(notebook=False, desc=what, unit=" photographs") as bar,
     ):
@@ -171,7 +178,7 @@ def _decode_batch(batch: list[archives.Member], size: int) -> tuple[list[tuple],
     return photographs, hygiene.describe(np.stack(thumbnails)) if thumbnails else None
 
 
-def _arrange(found: list[_Found], parts: list[Part], near: bool) -> tuple[dict, list[int]]:
+def _arrange(found: list[_Found], lightness: Path, parts: list[Part], near: bool) -> tuple[dict, list[int]]:
     """Decide on splits, order and what is set aside; return the record and the rows to keep, in order."""
     sorted_out = [
         _sort_out(each, part, learn_only=number > 0, prefix=f"{part.name}/" if len(parts) > 1 else "")
@@ -182,7 +189,10 @@ def _arrange(found: list[_Found], parts: list[Part], near: bool) -> tuple[dict, 
         for field in dataclasses.fields(_SortedOut)
         if field.name != "rule"
     )
-    descriptors = hygiene.Descriptors.join([each for one in found for each in one.descriptors])
+    descriptors = dataclasses.replace(
+        hygiene.Descriptors.join([each for one in found for each in one.descriptors]),
+        lightness=np.memmap(lightness, np.float32, "r", shape=(len(names), 256)),
+    )
     first = len(found[0].names)
     split = splits.Split(of, "", may_move)
     while True:
@@ -202,7 +212,7 @@ def _arrange(found: list[_Found], parts: list[Part], near: bool) -> tuple[dict, 
     kept = Counter(split.of[row] for row in order)
     if any(kept[each] < splits.LEAST for each in SPLITS):
         raise CourseError(_too_few(parts, kept, Counter(kind for kind, _ in aside.values()), len(skipped)))
-    short_sides = [min(pixels) for each in found for pixels in each.pixels]
+    short_sides = [side for each in found for side in each.short_sides]
     record = {
         "rule": "; ".join(
             (f"{part.name} " if len(parts) > 1 else "") + each.rule

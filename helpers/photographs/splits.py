@@ -109,7 +109,8 @@ def by_content(checksums: Sequence[str]) -> Split:
         Of all photographs.
     """
     of = [_by_number(_number(each)) for each in checksums]
-    may_move = [tuple(other for other in ("validation", "test") if other != split) for split in of]
+    others = {split: tuple(other for other in ("validation", "test") if other != split) for split in SPLITS}
+    may_move = [others[split] for split in of]
     return Split(of, "by content", may_move)
 
 

@@ -155,11 +155,11 @@ def _spread(values: Sequence[float]) -> str:
 
 
 def _plot(grid: Grid, rows: Sequence[Row]) -> Figure:
-    """Draw a panel for each metric, and in it for each setting a dot for a seed, a bar for their mean."""
+    """Draw a panel for each metric, and in it for each setting a dot for a seed, a line for their mean."""
     groups = settings(rows)
     longest = max(map(len, groups))
-    width = 0.09 * longest + 3.5 * len(grid.metrics)
-    figure = Figure(figsize=(width, 1.2 + 0.35 * len(groups)), layout="constrained")
+    width = max(6.0, 0.09 * longest + 3.5 * len(grid.metrics))  # the title needs six inches
+    figure = Figure(figsize=(width, 1.4 + 0.35 * len(groups)), layout="constrained")
     panels = figure.subplots(1, len(grid.metrics), sharey=True, squeeze=False)[0]
     for panel, metric in zip(panels, grid.metrics, strict=True):
         for height, group in enumerate(groups.values()):
@@ -169,9 +169,11 @@ def _plot(grid: Grid, rows: Sequence[Row]) -> Figure:
                 panel.scatter(values, [height] * len(values), s=22, color="C0", zorder=3)
                 panel.scatter(sum(values) / len(values), height, s=160, marker="|", color="black", zorder=2)
         panel.set_xlabel(metric)
+        panel.locator_params(axis="x", nbins=5)  # more numbers would run into each other
         panel.grid(axis="x", color="0.9")
         panel.set_axisbelow(True)
     panels[0].set_yticks(range(len(groups)), groups)
     panels[0].set_ylim(len(groups) - 0.5, -0.5)
-    figure.suptitle(f"{grid.lesson.stem}: a dot for each run, a bar for the mean of a setting", fontsize=10)
+    explained = "a dot for each run, a line for the mean of a setting, grey from its lowest to its highest"
+    figure.suptitle(f"{grid.lesson.stem}\n{explained}", fontsize=9)
     return figure
