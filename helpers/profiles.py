@@ -111,7 +111,7 @@ TABLE = {
     "backbone": ("efficientnet_lite0", "efficientnet_lite0"),
     "more_photos": ("", ""),
     "colorizer_stages": (((64, 64, 0),), ((160, 128, 10), (224, 192, 0))),
-    "colorizer_epochs": (12, 22),
+    "colorizer_epochs": (40, 22),
     "colorizer_batch": (8, 16),
     "encoder_learns": (False, True),
 }
