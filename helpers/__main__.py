@@ -448,8 +448,9 @@ def _sources(options: argparse.Namespace) -> int:
 
 
 def _only(lessons: Iterable[Path], done: Sequence[Path]) -> list[str]:
-    """Write the option that chooses the lessons that are left."""
-    return ["--only", *(path.stem[:2] for path in lessons if path not in done)]
+    """Write the option that chooses the lessons that are left; all of them if it was not for a lesson."""
+    left = [path.stem[:2] for path in lessons if path not in done]
+    return ["--only", *(left or [path.stem[:2] for path in lessons])]
 
 
 def _again(command: str, options: argparse.Namespace, what: Sequence[str]) -> str:

@@ -479,6 +479,34 @@ MUTATIONS = (
     ),
     # A run's progress, and what it refuses
     Mutation(
+        "side by side: nobody waits for the networks that it reads",
+        "helpers/runner/run.py",
+        "if not planned.after[lesson] & unfinished]",
+        "if not planned.after[lesson] & set()]",
+        ("tests/test_run.py::test_a_lesson_begins_when_the_networks_that_it_reads_are_there",),
+    ),
+    Mutation(
+        "side by side: others begin after a failure",
+        "helpers/runner/run.py",
+        "ready[: 0 if errors else workers - len(running)]",
+        "ready[: workers - len(running)]",
+        ("tests/test_run.py::test_lessons_beside_a_failure_run_to_their_end_and_no_other_begins",),
+    ),
+    Mutation(
+        "side by side: a lesson is told the memory of all",
+        "helpers/runner/execute.py",
+        "psutil.Process(self.kernel.pid)",
+        "psutil.Process()",
+        ("tests/test_run.py::test_each_lesson_is_told_its_own_memory",),
+    ),
+    Mutation(
+        "side by side: Ctrl-C ends one kernel alone",
+        "helpers/runner/execute.py",
+        "for kernel in list(_kernels):",
+        "for kernel in _kernels[:1]:",
+        ("tests/test_run.py::test_an_interruption_ends_all_kernels",),
+    ),
+    Mutation(
         "the bar stands still within a cell",
         "helpers/runner/progress.py",
         "self._end.wait(TICK)",

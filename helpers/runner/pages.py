@@ -93,15 +93,17 @@ def write_index(folder: Path) -> Path | None:
     paths = places.lessons(folder)
     if not paths:
         return None
+    beside = {name: page for name, page in _BESIDE.items() if (places.NOTEBOOKS / name).is_file()}
     environment = Environment(loader=_TEMPLATES, autoescape=True)
     content = environment.get_template("index.html.j2").render(
         lessons=[_entry(path) for path in paths],
         gallery=places.GALLERY if (folder / places.GALLERY).is_file() else None,
-        glossary=_BESIDE["GLOSSARY.md"],
+        glossary=beside.get("GLOSSARY.md"),
     )
     files.write_text(folder / _INDEX, content + "\n")
-    # Twice, since they link to each other.
-    for name, page in list(_BESIDE.items()) * 2:
+    for page in beside.values():  # they link to each other
+        (folder / page).touch()
+    for name, page in beside.items():
         _write(_beside(name), folder / page)
     for path in paths:
         write_page(path)
