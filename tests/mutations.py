@@ -500,13 +500,6 @@ MUTATIONS = (
         ("tests/test_run.py::test_each_lesson_is_told_its_own_memory",),
     ),
     Mutation(
-        "side by side: Ctrl-C ends one kernel alone",
-        "helpers/runner/execute.py",
-        "for kernel in list(_kernels):",
-        "for kernel in _kernels[:1]:",
-        ("tests/test_run.py::test_an_interruption_ends_all_kernels",),
-    ),
-    Mutation(
         "the bar stands still within a cell",
         "helpers/runner/progress.py",
         "self._end.wait(TICK)",

@@ -724,7 +724,10 @@ def test_a_lesson_begins_when_the_networks_that_it_reads_are_there(folder, tmp_p
     out = tmp_path / "out"
     save = f"import pathlib\nmodels = pathlib.Path({str(out / 'models')!r})\nmodels.mkdir(exist_ok=True)\n"
     for path, network in ((folder / "01_one.ipynb", "one"), (folder / "02_two.ipynb", "two")):
-        trains(write_lesson(path, f"{save}(models / '{network}.keras').touch()"), network)
+        late = (
+            "import threading\nthreading.Event().wait(3)\n"  # others have begun by now, if they do not wait
+        )
+        trains(write_lesson(path, f"{late}{save}(models / '{network}.keras').touch()"), network)
     reads = f'{save}assert (models / "two.keras").is_file()'
     write_lesson(folder / "03_reads.ipynb", reads)
     reads_all = "# name in records.NETWORKS\nassert len(list(models.iterdir())) == 2"
@@ -733,7 +736,7 @@ def test_a_lesson_begins_when_the_networks_that_it_reads_are_there(folder, tmp_p
     planned = plan_run(find_lessons(folder), settings, out)
     one, two, three, four = planned.lessons
     assert planned.after == {one: set(), two: set(), three: {two}, four: {one, two}}
-    assert len(run.run(planned, workers=2)) == 4
+    assert len(run.run(planned, workers=4)) == 4
 
 
 def test_what_others_wait_for_begins_first_and_what_is_long_before_what_is_short(folder, tmp_path):
