@@ -501,7 +501,8 @@ prepare.os.cpu_count = lambda: 4
 prepare._BATCH = 1
 decode._memory = decode.Budget(int(sys.argv[2]))
 part = prepare.Part("x", Path(sys.argv[1]), {})
-print(peak(lambda: prepare._decode_all(part, 224, Path(sys.argv[1], ".decoded"))))
+places = [Path(sys.argv[1], name) for name in (".decoded", ".lightness")]
+print(peak(lambda: prepare._decode_all(part, 224, *places)))
 """
 
 
@@ -537,7 +538,8 @@ def test_files_that_wait_to_be_decoded_are_few_if_they_are_large(tmp_path, monke
     monkeypatch.setattr(prepare, "_BATCH", 1)
     monkeypatch.setattr(prepare, "_WAITING_BYTES", 1000)
     monkeypatch.setattr(prepare.os, "cpu_count", lambda: 4)
-    found = prepare._decode_all(prepare.Part("x", tmp_path, {}), 16, tmp_path / ".decoded")
+    places = tmp_path / ".decoded", tmp_path / ".lightness"
+    found = prepare._decode_all(prepare.Part("x", tmp_path, {}), 16, *places)
     assert len(found.skipped) == len(sizes)
     assert all(sum(each) <= 1000 or len(each) == 1 for each in most)
     assert max(map(len, most)) > 1

@@ -163,7 +163,7 @@ def test_a_kernel_that_finds_another_course_is_a_problem(kernel, tmp_path, monke
 # Memory, disk and folders ----------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("free", "status"), [(1.0, PROBLEM), (3.0, WARNING), (8.0, OK)])
+@pytest.mark.parametrize(("free", "status"), [(1.0, PROBLEM), (2.2, WARNING), (8.0, OK)])
 def test_little_memory_is_a_warning_and_too_little_a_problem(free, status, monkeypatch):
     psutil = pytest.importorskip("psutil")
     monkeypatch.setattr(psutil, "virtual_memory", lambda: types.SimpleNamespace(available=free * 1e9))

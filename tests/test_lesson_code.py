@@ -589,7 +589,7 @@ def test_the_factors_are_fitted_on_validation_photographs_alone():
 
     def best_scale(rgb, ab, metric):
         fitted.append((rgb, ab))
-        return metric
+        return {"delta_e": 0.5, "ab_jsd": 2.0}[metric]
 
     namespace = {
         "lesson": None,
@@ -599,9 +599,10 @@ def test_the_factors_are_fitted_on_validation_photographs_alone():
         "pairs": SimpleNamespace(load=pair),
         "networks": SimpleNamespace(predict_ab=lambda network, L: f"{network}'s ab for {L}"),
         "metrics": SimpleNamespace(best_scale=best_scale),
+        "display": SimpleNamespace(table=lambda rows, caption: None),
     }
     exec(source, namespace)
-    assert namespace["factors"] == {"delta_e": "delta_e", "ab_jsd": "ab_jsd"}
+    assert namespace["factors"] == {"delta_e": 0.5, "ab_jsd": 2.0}
     assert fitted == [("truth of validation", "the baseline's ab for L of validation")] * 2
 
 

@@ -145,7 +145,7 @@ def test_two_machines_train_as_one_at_the_same_batch(alone, together):
 @needs_jax
 @pytest.mark.skipif(os.name != "posix", reason="what is killed here is a process of POSIX")
 @pytest.mark.parametrize("killed", [0, 1])
-def test_when_one_is_killed_the_other_ends_in_a_line_and_both_go_on(lesson, together, tmp_path, killed):
+def test_when_one_is_killed_the_other_ends_in_a_line_and_both_can_go_on(lesson, together, tmp_path, killed):
     import psutil
 
     processes = start_two(lesson, tmp_path)
@@ -161,6 +161,8 @@ def test_when_one_is_killed_the_other_ends_in_a_line_and_both_go_on(lesson, toge
     assert "stopped in cell [5] `network.fit" in statuses[1 - killed][1]
     assert "another machine went away" in statuses[1 - killed][1]
     assert 2 <= len(json.loads(kept.read_text())) < 30
+    if killed == 0:
+        return  # to go on is the same, whichever was killed, and takes half a minute
     before = json.loads(kept.read_text())
     shutil.rmtree(tmp_path / "1" / "going-on")  # it is given what machine 0 has
     assert [end(each) for each in start_two(lesson, tmp_path)] == [(0, ""), (0, "")]

@@ -164,7 +164,7 @@ CHANGES = {
     ),
     "the steps": (
         "03",
-        ("epochs=lesson.memorize_epochs", "epochs=lesson.memorize_epochs // 2"),
+        ("epochs = lesson.memorize_epochs", "epochs = lesson.memorize_epochs // 2"),
         {"memorize"},
         "arguments",
     ),
