@@ -33,6 +33,8 @@ class Plan:
         The folder that everything is written to.
     after : mapping of Path to set of Path
         Notebook → those of the others whose networks it reads.
+    letters : mapping of Path to int
+        Notebook → of how many letters its code is.
     """
 
     lessons: Mapping[Path, Mapping[str, object]]
@@ -40,13 +42,14 @@ class Plan:
     seed: int
     out: Path
     after: Mapping[Path, set[Path]]
+    letters: Mapping[Path, int]
 
     def by_urgency(self) -> list[Path]:
         """Order the lessons by how much code stands in them and in those that wait for them, most first."""
-        code = {path: sum(map(len, _Lesson(path).sources)) for path in self.lessons}
-        for path in reversed(self.lessons):
-            code[path] += max((code[other] for other in self.lessons if path in self.after[other]), default=0)
-        return sorted(self.lessons, key=code.get, reverse=True)
+        chain = dict(self.letters)
+        for path in reversed(chain):
+            chain[path] += max((chain[other] for other in chain if path in self.after[other]), default=0)
+        return sorted(chain, key=chain.get, reverse=True)
 
 
 def find_lessons(folder: Path, only: Sequence[str] = ()) -> list[Path]:
@@ -141,7 +144,8 @@ def plan(lessons: Sequence[Path], parameters: Mapping[str, object], out: str | P
         path: {other for other in read if other < path and lesson.reads(read[other].trains)}
         for path, lesson in read.items()
     }
-    return Plan(given, profile, seed, folder, after)
+    letters = {path: lesson.letters for path, lesson in read.items()}
+    return Plan(given, profile, seed, folder, after, letters)
 
 
 def check_networks(lessons: Sequence[Path], out: Path) -> None:
@@ -234,10 +238,11 @@ class _Lesson:
             cells = [cell for cell in notebook["cells"] if cell["cell_type"] == "code"]
         except (ValueError, KeyError, TypeError):
             raise CourseError(f"{path} is not a notebook; fetch the course's own again") from None
-        self.sources = sources = ["".join(cell["source"]) for cell in cells]
+        sources = ["".join(cell["source"]) for cell in cells]
         tags = [cell["metadata"].get("tags", ()) for cell in cells]
         self.trains = {tag.partition(":")[2] for each in tags for tag in each if tag.startswith("recorded:")}
         self.shows_networks = any("in records.NETWORKS" in source for source in sources)
+        self.letters = sum(map(len, sources))
         self._named = {name for source in sources for name in re.findall(r'/ "(\w+)\.keras"', source)}
         self.parameters: set[str] = set()
         # A parameter's name → the setting that it replaces: EPOCHS is another in lesson 5 than in lesson 3.

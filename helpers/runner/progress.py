@@ -139,7 +139,7 @@ class Progress:
         with self._lock:
             if self._bar is None:
                 return
-            self._bar.n = self._before + (sum(self._within().values()) if self.estimates else 0.0)
+            self._bar.n = self._before + (self._within() if self.estimates else 0.0)
             left = (
                 f"about {tqdm.format_interval(self.remaining())} left"
                 if self.estimates
@@ -149,13 +149,13 @@ class Progress:
             self._bar.set_description_str(self._describe(), refresh=False)
             self._bar.refresh()
 
-    def _within(self) -> dict[str, float]:
-        """Count the seconds of the cells that run, each at most what it took before."""
+    def _within(self) -> float:
+        """Add up the seconds of the cells that run, each at most what it took before."""
         now = time.monotonic()
-        return {
-            name: min(now - running.began, self._left.get((name, running.cell), 0.0))
+        return sum(
+            min(now - running.began, self._left.get((name, running.cell), 0.0))
             for name, running in self._running.items()
-        }
+        )
 
     def _describe(self) -> str:
         """Name each lesson that runs, its heading and epoch, in what 80 columns have room for."""
