@@ -7,6 +7,7 @@ import numpy as np
 from helpers.augment import AB_STEP, CONTRASTS, FLIPS, L_STEP, flip, prepare
 from helpers.backend import keras
 from helpers.errors import CourseError
+from helpers.hints import reveal
 from helpers.lab import normalize, rgb_to_lab
 
 
@@ -37,6 +38,9 @@ class Batches(keras.utils.PyDataset):
         Batches in an epoch of `augment`, at most: the first ones of its random order. None takes all.
     heads : int
         How many times a batch hands over the same ab: once for each head of a network.
+    hints : int
+        How many of its true colors a photograph comes with, at most, as `helpers.hints.reveal` gives them:
+        1 to so many, uniformly on a logarithmic scale. 0 leaves hints out.
 
     Attributes
     ----------
@@ -54,7 +58,8 @@ class Batches(keras.utils.PyDataset):
 
     Notes
     -----
-    A batch is `(L, ab)`, or `((L, embedding), ab)`, or with two heads `(L, (ab, ab))`:
+    A batch is `(L, ab)`, or `((L, embedding), ab)`, or with hints `((L, hints), ab)`, or with two heads
+    `(L, (ab, ab))`:
     L is (b, height, width, 1) of float32 in 0..1, and ab (b, height, width, 2) of float32 in about -1..1.
 
     A batch is a function of seed, epoch and index, and of nothing else. The epoch counts
@@ -81,6 +86,7 @@ class Batches(keras.utils.PyDataset):
         crop=None,
         length=None,
         heads=1,
+        hints=0,
     ):
         # Keras' default of one worker makes batches where they are used: one takes a fraction of a
         # millisecond a photograph. More would hand JAX and PyTorch batches of the epoch before.
@@ -90,7 +96,7 @@ class Batches(keras.utils.PyDataset):
         _check_crop(rgb, crop, length)
         self.batch_size, self.seed, self.augment = batch_size, seed, augment
         self.embedding, self.flips = embedding, flips
-        self.crop, self.length, self.heads = crop, length, heads
+        self.crop, self.length, self.heads, self.hints = crop, length, heads, hints
         self.size = (crop, crop) if crop and augment else rgb.shape[1:3]
         self.checksum = getattr(photographs, "checksum", None)
         self.settings = {"batch_size": batch_size, "seed": seed, "length": length}
@@ -114,6 +120,10 @@ class Batches(keras.utils.PyDataset):
         else:
             L, ab = normalize(rgb_to_lab(self._rgb[chosen]))
         x = L if self.embedding is None else (L, self.embedding[chosen])
+        if self.hints:
+            random = np.random.default_rng([self.seed, self.epoch, index])
+            counts = np.exp(random.uniform(0, np.log(self.hints), len(chosen))).round().astype(int)
+            x = L, reveal(ab, counts, random)
         return x, ab if self.heads == 1 else (ab,) * self.heads
 
     def on_epoch_end(self):

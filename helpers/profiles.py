@@ -67,6 +67,8 @@ class Profile:
         Squares in one training step of the colorizer.
     encoder_learns : bool
         Whether the colorizer's pretrained encoder is trained on, or stays as it is.
+    hint_epochs : int
+        Epochs in which the colorizer learns to take hints.
     """
 
     photos: str
@@ -89,6 +91,7 @@ class Profile:
     colorizer_epochs: int
     colorizer_batch: int
     encoder_learns: bool
+    hint_epochs: int
 
 
 # Setting → its values in the profiles, in their order.
@@ -114,6 +117,7 @@ TABLE = {
     "colorizer_epochs": (40, 22),
     "colorizer_batch": (8, 16),
     "encoder_learns": (False, True),
+    "hint_epochs": (20, 12),
 }
 # What lesson 4 can read an embedding of: the network that is installed, and those of `keras.applications`,
 # written out here because Keras takes seconds to load.

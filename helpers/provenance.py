@@ -145,7 +145,7 @@ def run_cells(
     CourseError
         If no lesson trains such a network.
     """
-    cells = _cells(name)
+    steps = cells(name)
     chosen = {key: _tuples(value) for key, value in wanted.items()}
     with tempfile.TemporaryDirectory() as folder:
         places = {name: "sample" if name == "photos" else "" for name in PLACES}
@@ -159,9 +159,39 @@ def run_cells(
             redirect_stdout(io.StringIO()),
             suppress(_SavingError),
         ):
-            for place, source in cells:
+            for place, source in steps:
                 exec(compile(source, place, "exec"), namespace)
     return watched.read_by_cells
+
+
+def cells(name: str) -> list[tuple[str, str]]:
+    """Find the cells that build and train a network, in the one lesson that does.
+
+    Parameters
+    ----------
+    name : str
+        The network.
+
+    Returns
+    -------
+    list of (str, str)
+        The notebook's file name and the code of each, in their order.
+
+    Raises
+    ------
+    CourseError
+        If no lesson trains such a network.
+    """
+    for path in lessons(NOTEBOOKS):
+        every = nbformat.read(path, as_version=4).cells
+        tags = [set(cell.metadata.get("tags", ())) for cell in every]
+        if any(f"{TAG}:{name}" in each for each in tags):
+            return [
+                (path.name, cell.source)
+                for cell, each in zip(every, tags, strict=True)
+                if each & {TAG, f"{TAG}:{name}"}
+            ]
+    raise CourseError(f"no lesson trains a network {name!r}: no cell bears the tag {TAG}:{name}")
 
 
 def fingerprint_apart(name: str, wanted: Mapping[str, object], seed: int) -> dict[str, object]:
@@ -260,20 +290,6 @@ class _Watched:
         if sys._getframe(1).f_code.co_filename.endswith(".ipynb"):
             self.read_by_cells.add(name)
         return getattr(self._lesson, name)
-
-
-def _cells(name: str) -> list[tuple[str, str]]:
-    """Find the cells that build and train a network, in the one lesson that does."""
-    for path in lessons(NOTEBOOKS):
-        cells = nbformat.read(path, as_version=4).cells
-        tags = [set(cell.metadata.get("tags", ())) for cell in cells]
-        if any(f"{TAG}:{name}" in each for each in tags):
-            return [
-                (path.name, cell.source)
-                for cell, each in zip(cells, tags, strict=True)
-                if each & {TAG, f"{TAG}:{name}"}
-            ]
-    raise CourseError(f"no lesson trains a network {name!r}: no cell bears the tag {TAG}:{name}")
 
 
 def _describe_call(model: keras.Model, x: object, y: object, positional: tuple, named: dict) -> dict:
