@@ -1,5 +1,6 @@
 """The networks that come with the course: read, described, put to work, and replaced by a new run's."""
 
+import csv
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,6 +14,7 @@ from helpers.profiles import PROFILES, Profile
 from helpers.records import NETWORKS, VIVID
 
 MOST_BYTES = 45_000_000
+REPEATS = MODELS / "repeats"  # written by tests/benchmarks/repeats.py
 README = ROOT / "README.md"
 # The README's table stands between these.
 MARKS = ("<!-- recorded -->", "<!-- end of recorded -->")
@@ -151,7 +153,52 @@ def color(name: str, lesson: Profile, vivid: bool = False) -> np.ndarray:
         If there is no such network, or its backbone cannot be had.
     """
     record = read(name)
-    return _color(MODELS / f"{name}.keras", record, lesson, record["vivid"]["vividness"] if vivid else 0.0)
+    vividness = record["vivid"]["vividness"] if vivid else 0.0
+    return color_by(MODELS / f"{name}.keras", record, lesson, vividness)
+
+
+def color_by(path: Path, record: dict, lesson: Profile, vividness: float = 0.0) -> np.ndarray:
+    """Color a lesson's test photographs with the network of a file.
+
+    Parameters
+    ----------
+    path : Path
+        A `.keras` file that a run has written.
+    record : dict
+        Its record.
+    lesson : Profile
+        As for `color`.
+    vividness : float
+        As `helpers.networks.predict_ab` takes it.
+
+    Returns
+    -------
+    (n, test_size, test_size, 3) ndarray of uint8
+        As from `color`.
+
+    Raises
+    ------
+    CourseError
+        If the network cannot be read, or its backbone cannot be had.
+    """
+    test = pairs.load(lesson, "test", lesson.test_photos, record["resolution"])
+    network = networks.load(path)
+    inputs = embeddings.inputs_of(network, test, record["settings"]["backbone"])
+    return networks.color(network, inputs, test.truth, vividness)
+
+
+def repeats() -> dict[str, np.ndarray]:
+    """Read how far from the truth those networks came that were trained once more, with a change.
+
+    Returns
+    -------
+    dict of str to (n,) ndarray of float64
+        Name, such as ``fusion, seed 1`` or ``baseline, contrast`` → ΔE of each test photograph of the full
+        run, in one order for all; grey and the recorded networks, whose seed is 0, are among them.
+    """
+    with (REPEATS / "delta_e.csv").open(encoding="utf-8", newline="") as file:
+        names, *rows = csv.reader(file)
+    return dict(zip(names, np.asarray(rows, float).T, strict=True))
 
 
 def keep(models: Path) -> list[Path]:
@@ -234,12 +281,5 @@ def score_on_sample(network: Path, record: dict) -> dict[str, float]:
     """
     lesson = PROFILES["tiny"]
     truth = pairs.load(lesson, "test", lesson.test_photos).truth
-    measured = metrics.measure(truth, _color(network, record, lesson))
+    measured = metrics.measure(truth, color_by(network, record, lesson))
     return {name: round(float(measured[name].mean()), 3) for name in SAMPLE_METRICS}
-
-
-def _color(path: Path, record: dict, lesson: Profile, vividness: float = 0.0) -> np.ndarray:
-    test = pairs.load(lesson, "test", lesson.test_photos, record["resolution"])
-    network = networks.load(path)
-    inputs = embeddings.inputs_of(network, test, record["settings"]["backbone"])
-    return networks.color(network, inputs, test.truth, vividness)

@@ -4,33 +4,32 @@
 
 runs the lessons' own cells in the full profile, a folder of `--out` for each training, and takes up one that
 was interrupted. A network that is trained is scored once on the test photographs. What each of them scored
-goes to `data/models/repeats.json`, where it stays until the same training is scored again: so that lessons 3
-and 4 can compare them, paired by photograph, without training fifteen networks.
+goes to `data/models/repeats`, where it stays until the same training is scored again: so that lessons 3 and 4
+can compare them, paired by photograph, without training a dozen networks.
 """
 
 import argparse
-import os
+import csv
+import io
 import sys
 from pathlib import Path
 
-from helpers import embeddings, metrics, networks, pairs, profiles, provenance, records
-from helpers.errors import CourseError
-from helpers.places import MODELS, RUNS
+import numpy as np
+
+from helpers import colorings, files, metrics, pairs, profiles, provenance, recorded, records
+from helpers.places import RUNS
 
 CONTRAST, UPSIDE_DOWN = ("adaptive", "stretch", "equalize"), ("left-right", "upside-down")
+COMPARED = ("fusion", "no_vector", "baseline")
 # Name → the network, its seed, and what of the profile is changed.
-REPEATS = {
-    f"{network}, seed {seed}": (network, seed, {})
-    for seed in (1, 2)
-    for network in ("fusion", "no_vector", "baseline")
-} | {
-    "contrast": ("baseline", 0, {"contrast": CONTRAST}),
-    "upside-down": ("baseline", 0, {"flips": UPSIDE_DOWN}),
-    "contrast and upside-down": ("baseline", 0, {"contrast": CONTRAST, "flips": UPSIDE_DOWN}),
+REPEATS = {f"{network}, seed {seed}": (network, seed, {}) for seed in (1, 2) for network in COMPARED} | {
+    "baseline, upside-down": ("baseline", 0, {"flips": UPSIDE_DOWN}),
+    "baseline, contrast": ("baseline", 0, {"contrast": CONTRAST}),
+    "baseline, both": ("baseline", 0, {"contrast": CONTRAST, "flips": UPSIDE_DOWN}),
 }
-# And of the networks that come with the course.
-RECORDED = {f"{name}, seed 0": name for name in ("fusion", "no_vector", "baseline")} | {"grey": "grey"}
-METRICS = ("delta_e", "psnr")
+# What the record of each is kept of.
+FACTS = ("seed", "epochs", "minutes", "device", "versions", "commit", "date", "curve")
+TRAININGS, SCORES = recorded.REPEATS / "trainings.json", recorded.REPEATS / "delta_e.csv"
 
 
 def train(name: str, photos: str, out: Path) -> Path:
@@ -60,10 +59,18 @@ def train(name: str, photos: str, out: Path) -> Path:
     return trained
 
 
-def score(rgb, truth) -> dict[str, list[float]]:
-    """Measure pictures, and keep what each of them scored."""
-    measured = metrics.measure(truth, rgb)
-    return {metric: [round(float(value), 3) for value in measured[metric]] for metric in METRICS}
+def score(rgb: np.ndarray, truth: np.ndarray) -> np.ndarray:
+    """Measure how far pictures are from the truth, to two digits, as ΔE has no more to tell."""
+    return metrics.measure(truth, rgb)["delta_e"].round(2)
+
+
+def write(scores: dict[str, np.ndarray]) -> None:
+    """Write a column for each training, a row for each photograph."""
+    text = io.StringIO()
+    lines = csv.writer(text, lineterminator="\n")
+    lines.writerow(scores)
+    lines.writerows(np.transpose(list(scores.values())).tolist())
+    files.write_text(SCORES, text.getvalue())
 
 
 def main() -> int:
@@ -73,9 +80,22 @@ def main() -> int:
     parser.add_argument("--out", type=Path, default=RUNS / "repeats")
     parser.add_argument("--only", nargs="+", choices=REPEATS, default=list(REPEATS), metavar="NAME")
     asked = parser.parse_args()
+    lesson = profiles.begin("full", 0, photos=asked.photos)
+    truth = pairs.load(lesson, "test", lesson.test_photos).truth
+    recorded.REPEATS.mkdir(exist_ok=True)
+    scores = recorded.repeats() if SCORES.is_file() else {"grey": score(colorings.grey(truth), truth)}
+    trainings = records.read(TRAININGS) if TRAININGS.is_file() else {}
+    for network in COMPARED:
+        if f"{network}, seed 0" not in scores:
+            scores[f"{network}, seed 0"] = score(recorded.color(network, lesson), truth)
     for name in asked.only:
         path = train(name, asked.photos, asked.out)
-        print(f"{name}: trained", flush=True)
+        record = records.read(path.with_suffix(".json"))
+        trainings[name] = {fact: record[fact] for fact in FACTS}
+        scores[name] = score(recorded.color_by(path, record, lesson), truth)
+        write(scores)
+        records.write(TRAININGS, trainings)
+        print(f"{name}: ΔE {scores[name].mean():.2f}", flush=True)
     return 0
 
 
