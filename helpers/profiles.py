@@ -117,7 +117,7 @@ TABLE = {
     "colorizer_epochs": (40, 22),
     "colorizer_batch": (8, 16),
     "encoder_learns": (False, True),
-    "hint_epochs": (20, 12),
+    "hint_epochs": (20, 6),
 }
 # What lesson 4 can read an embedding of: the network that is installed, and those of `keras.applications`,
 # written out here because Keras takes seconds to load.
