@@ -64,8 +64,9 @@ def score(rgb: np.ndarray, truth: np.ndarray) -> np.ndarray:
     return metrics.measure(truth, rgb)["delta_e"].round(2)
 
 
-def write(scores: dict[str, np.ndarray]) -> None:
-    """Write a column for each training, a row for each photograph."""
+def write(more: dict[str, np.ndarray]) -> None:
+    """Add columns to what is there, since others may train and score at the same time."""
+    scores = (recorded.repeats() if SCORES.is_file() else {}) | more
     text = io.StringIO()
     lines = csv.writer(text, lineterminator="\n")
     lines.writerow(scores)
@@ -83,19 +84,18 @@ def main() -> int:
     lesson = profiles.begin("full", 0, photos=asked.photos)
     truth = pairs.load(lesson, "test", lesson.test_photos).truth
     recorded.REPEATS.mkdir(exist_ok=True)
-    scores = recorded.repeats() if SCORES.is_file() else {"grey": score(colorings.grey(truth), truth)}
-    trainings = records.read(TRAININGS) if TRAININGS.is_file() else {}
-    for network in COMPARED:
-        if f"{network}, seed 0" not in scores:
-            scores[f"{network}, seed 0"] = score(recorded.color(network, lesson), truth)
+    if not SCORES.is_file():
+        write({"grey": score(colorings.grey(truth), truth)})
+        for network in COMPARED:
+            write({f"{network}, seed 0": score(recorded.color(network, lesson), truth)})
     for name in asked.only:
         path = train(name, asked.photos, asked.out)
         record = records.read(path.with_suffix(".json"))
-        trainings[name] = {fact: record[fact] for fact in FACTS}
-        scores[name] = score(recorded.color_by(path, record, lesson), truth)
-        write(scores)
-        records.write(TRAININGS, trainings)
-        print(f"{name}: ΔE {scores[name].mean():.2f}", flush=True)
+        found = score(recorded.color_by(path, record, lesson), truth)
+        write({name: found})
+        trainings = records.read(TRAININGS) if TRAININGS.is_file() else {}
+        records.write(TRAININGS, trainings | {name: {fact: record[fact] for fact in FACTS}})
+        print(f"{name}: ΔE {found.mean():.2f}", flush=True)
     return 0
 
 
