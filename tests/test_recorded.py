@@ -63,6 +63,20 @@ def test_all_networks_of_the_story_had_the_same_budget_on_the_same_photographs()
     assert trained[0]["resolution"] >= 96
 
 
+def test_repeats_are_complete_and_belong_to_the_recorded_networks():
+    again = recorded.repeats()
+    repeated = {f"{name}, seed {seed}" for name in ("baseline", "no_vector", "fusion") for seed in (1, 2)}
+    repeated |= {"baseline, upside-down", "baseline, contrast"}
+    trained = records.read(recorded.REPEATS / "trainings.json")
+    assert repeated <= trained.keys() <= again.keys()
+    for name in trained:
+        assert trained[name]["epochs"] == recorded.read(name.partition(",")[0])["epochs"], name
+    for name in ("baseline", "no_vector", "fusion"):
+        scored = recorded.read(name)["metrics"]["delta_e"]["mean"]
+        assert again[f"{name}, seed 0"].mean() == pytest.approx(scored, abs=0.01)
+    assert {len(scores) for scores in again.values()} == {recorded.read("trivial")["test_photographs"]}
+
+
 def test_the_files_are_small_enough_for_a_repository():
     assert sum(path.stat().st_size for path in MODELS.iterdir()) <= recorded.MOST_BYTES
 
