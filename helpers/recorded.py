@@ -55,7 +55,23 @@ def names() -> dict[str, str]:
         Name → title, in the order of `helpers.records.NETWORKS`. One that is new, and has no record
         yet, is not among them.
     """
-    return {name: title for name, title in NETWORKS.items() if (MODELS / f"{name}.json").is_file()}
+    return {name: title for name, title in NETWORKS.items() if has(name)}
+
+
+def has(name: str) -> bool:
+    """Tell whether a network comes with the course, listed among its `names` or not.
+
+    Parameters
+    ----------
+    name : str
+        The network.
+
+    Returns
+    -------
+    bool
+        Whether its record is there.
+    """
+    return (MODELS / f"{name}.json").is_file()
 
 
 def describe(name: str) -> str:
