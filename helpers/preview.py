@@ -23,7 +23,7 @@ MOST_HINTS = 100
 _NUMBER = r"-?\d{1,3}(?:\.\d{1,4})?"
 _HINT = re.compile(rf"{_NUMBER}%,{_NUMBER}%=(?:#[0-9a-f]{{6}}|{_NUMBER},{_NUMBER})", re.ASCII)
 # Up to which angle of the plane of a and b, in degrees, a hue bears a name.
-HUES = {20: "pink", 50: "red", 85: "orange", 112: "yellow", 170: "green", 225: "turquoise", 300: "blue"}
+HUES = {20: "pink", 50: "red", 85: "orange", 112: "yellow", 170: "green", 225: "turquoise", 309: "blue"}
 HUES |= {335: "purple", 360: "pink"}
 GREYEST, PALEST, DARKEST = 6, 20, 65  # chroma of what is called grey, and pale; L of an orange, not a brown
 
