@@ -168,7 +168,7 @@ def load(name: str | None = None, vividness: float | None = None, hints: bool = 
 
 
 def _chosen(path: Path, record: dict) -> float:
-    """Give the vividness that a record names; one of a network that takes hints leaves it to the colorizer's."""
+    """Give the vividness that a record names; that of a network with hints leaves it to the colorizer's."""
     beside = {hinted: path.with_name(f"{name}.json") for name, hinted in HINTED.items()}.get(path.stem)
     if "vivid" not in record and beside and beside.is_file():
         record = records.read(beside)
