@@ -465,7 +465,7 @@ def likely(
     row, column = cell(x, y, *logits.shape[:2])
     odds = np.exp(logits[row, column] - logits[row, column].max())
     square = L[0, row * STRIDE : (row + 1) * STRIDE, column * STRIDE : (column + 1) * STRIDE]
-    colors, shown = centers(), _can_be_shown(float(square.mean()) * L_SCALE)
+    colors, shown = centers() + 0.0, _can_be_shown(float(square.mean()) * L_SCALE)
     chosen: list[int] = []
     for each in np.argsort(-odds, kind="stable"):
         apart = (np.abs(colors[chosen] - colors[each]).max(axis=-1) > WIDTH).all()
