@@ -168,7 +168,7 @@ def load(name: str | None = None, vividness: float | None = None, hints: bool = 
 
 
 def _chosen(path: Path, record: dict) -> float:
-    """Give the vividness that a record names; one of a network that takes hints leaves it to the colorizer's."""
+    """Give the vividness that a record names; that of a network with hints leaves it to the colorizer's."""
     beside = {hinted: path.with_name(f"{name}.json") for name, hinted in HINTED.items()}.get(path.stem)
     if "vivid" not in record and beside and beside.is_file():
         record = records.read(beside)
@@ -465,7 +465,7 @@ def likely(
     row, column = cell(x, y, *logits.shape[:2])
     odds = np.exp(logits[row, column] - logits[row, column].max())
     square = L[0, row * STRIDE : (row + 1) * STRIDE, column * STRIDE : (column + 1) * STRIDE]
-    colors, shown = centers(), _can_be_shown(float(square.mean()) * L_SCALE)
+    colors, shown = centers() + 0.0, _can_be_shown(float(square.mean()) * L_SCALE)
     chosen: list[int] = []
     for each in np.argsort(-odds, kind="stable"):
         apart = (np.abs(colors[chosen] - colors[each]).max(axis=-1) > WIDTH).all()

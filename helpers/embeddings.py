@@ -202,8 +202,8 @@ def inputs_of(network: keras.Model, pair: Pair, backbone: str) -> np.ndarray | l
     Returns
     -------
     ndarray or list of ndarray
-        L, (n, size, size, 1) float32 in 0..1; or a list of it and the embeddings, (n, d) float32; or a list of
-        it and maps that hold no hint, (n, size / 4, size / 4, 3) float32.
+        L, (n, size, size, 1) float32 in 0..1; or a list of it and the embeddings, (n, d) float32; or a list
+        of it and maps that hold no hint, (n, size / 4, size / 4, 3) float32.
 
     Raises
     ------

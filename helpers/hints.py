@@ -64,9 +64,9 @@ def parse(text: str) -> Callable[[int, int], Hint]:
     CourseError
         If it is no such text.
     """
-    place, _, color = text.partition("=")
+    where, _, color = text.partition("=")
     try:
-        x, y = (_length(part) for part in place.split(","))
+        x, y = (_length(part) for part in where.split(","))
     except ValueError:
         raise CourseError(
             f"{text!r} is no hint: write X,Y=COLOR, such as 120,80=green or 50%,25%=#3060a0"
@@ -101,12 +101,12 @@ def _color(text: str) -> tuple[float, float]:
         a, b = (float(part) for part in text.split(","))
     except ValueError:
         try:
-            rgb = ImageColor.getcolor(text.strip(), "RGB")
+            red, green, blue = ImageColor.getrgb(text.strip())  # transparency would be a fourth number
         except ValueError:
             raise CourseError(
-                f"{text!r} is no color: write #rrggbb, a name such as green or grey, or a and b such as 40,-20"
+                f"{text!r} is no color: write #rrggbb, a name such as green or grey, or a and b as in 40,-20"
             ) from None
-        a, b = rgb_to_lab(np.array(rgb, np.uint8))[1:].tolist()
+        a, b = rgb_to_lab(np.array([red, green, blue], np.uint8))[1:].tolist()
     return a, b
 
 
