@@ -25,7 +25,8 @@ _HINT = re.compile(rf"{_NUMBER}%,{_NUMBER}%=(?:#[0-9a-f]{{6}}|{_NUMBER},{_NUMBER
 # Up to which angle of the plane of a and b, in degrees, a hue bears a name.
 HUES = {20: "pink", 50: "red", 85: "orange", 112: "yellow", 170: "green", 225: "turquoise", 309: "blue"}
 HUES |= {335: "purple", 360: "pink"}
-GREYEST, PALEST, DARKEST = 6, 20, 65  # chroma of what is called grey, and pale; L of an orange, not a brown
+GREY, PALE, VIVID = 6, 20, 50  # up to which chroma a color is called the first two, and from which the third
+BROWN = 65  # up to which lightness an orange is called so
 
 
 @dataclass(frozen=True)
@@ -210,9 +211,9 @@ def color_name(L: float, a: float, b: float) -> str:
         Roughly what it is called, such as "pale blue".
     """
     chroma, angle = np.hypot(a, b), np.degrees(np.arctan2(b, a)) % 360
-    if chroma < GREYEST:
+    if chroma < GREY:
         return "grey"
     hue = next(name for most, name in HUES.items() if angle < most)
-    if hue == "orange" and L < DARKEST:
+    if hue == "orange" and L < BROWN:
         hue = "brown"
-    return f"pale {hue}" if chroma < PALEST else hue
+    return f"pale {hue}" if chroma < PALE else f"vivid {hue}" if chroma > VIVID else hue

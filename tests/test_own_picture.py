@@ -196,16 +196,17 @@ def test_some_color_is_likely_even_in_black_and_white(hinted, level):
 
 NAMED = {
     "grey": "#808080",
-    "pink": "#ff60b0",
-    "red": "#e02020",
-    "orange": "#ff9020",
+    "vivid pink": "#ff60b0",
+    "vivid red": "#e02020",
+    "vivid orange": "#ff9020",
     "brown": "#804010",
-    "yellow": "#ffe020",
-    "green": "#20a020",
+    "vivid yellow": "#ffe020",
+    "vivid green": "#20a020",
     "turquoise": "#20c0c0",
-    "blue": "#2040ff",
-    "purple": "#b020e0",
+    "vivid blue": "#2040ff",
+    "vivid purple": "#b020e0",
     "pale blue": "#90a0b8",
+    "blue": "#6080b0",
     "pale brown": "#988878",
 }
 
