@@ -165,6 +165,15 @@ def _parser() -> argparse.ArgumentParser:
     color.add_argument(
         "--vividness", type=share, metavar="V", help="0 (careful) to 1 (bold), for the colorizer"
     )
+    color.add_argument(
+        "--hint",
+        dest="hints",
+        action="append",
+        default=[],
+        metavar="X,Y=COLOR",
+        help="a color for a place of one picture: X and Y in pixels from its upper left corner, or in "
+        "percent (25%%), and #rrggbb, a name such as green or grey, or a and b as in 40,-20; may be repeated",
+    )
     color.add_argument("--force", action="store_true", help="replace results that are there already")
 
     app = commands.add_parser("app", help="open a page on which visitors color a photograph")
@@ -364,12 +373,18 @@ def _colorize(options: argparse.Namespace) -> int:
         missing = [each for each in inputs if each != "-" and not places.typed(each).exists()]
     if missing:
         raise _RefusedError(f"there is no {', '.join(missing)}")
+    if options.hints and (len(inputs) > 1 or places.typed(inputs[0]).is_dir()):
+        raise _RefusedError("a hint is a place of one picture: give one file with --hint")
+    from helpers import hints
+
+    with _refusing():
+        given = [hints.parse(each) for each in options.hints]
+        installed.check_backend()
     from helpers import album, colorize
 
     with _refusing():
-        installed.check_backend()
-        colorizer = colorize.load(options.network, options.vividness)
-    return 1 if album.run(inputs, options.out, colorizer, options.force) else 0
+        colorizer = colorize.load(options.network, options.vividness, hints=bool(given))
+    return 1 if album.run(inputs, options.out, colorizer, options.force, given) else 0
 
 
 def _app(options: argparse.Namespace) -> int:

@@ -2,7 +2,7 @@
 
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from tqdm import tqdm
@@ -10,6 +10,7 @@ from tqdm import tqdm
 from helpers import files, networks
 from helpers.colorize import Colorizer, Original, colorize, encode, read, result_format
 from helpers.errors import CourseError, readable, trace
+from helpers.hints import Hint
 from helpers.photographs import archives
 from helpers.photographs.transfer import progress
 from helpers.places import typed
@@ -17,7 +18,13 @@ from helpers.places import typed
 TOGETHER = 2**24  # values of the pictures that wait to be colored together
 
 
-def run(inputs: Sequence[str], out: str | None, colorizer: Colorizer, force: bool) -> int:
+def run(
+    inputs: Sequence[str],
+    out: str | None,
+    colorizer: Colorizer,
+    force: bool,
+    hints: Sequence[Callable[[int, int], Hint]] = (),
+) -> int:
     """Color files, folders, or what comes in, and write the results under their final names when whole.
 
     Parameters
@@ -30,6 +37,8 @@ def run(inputs: Sequence[str], out: str | None, colorizer: Colorizer, force: boo
         The network.
     force : bool
         Whether results that are there already are replaced.
+    hints : sequence of callable
+        Those of each picture, as `helpers.hints.parse` gives them.
 
     Returns
     -------
@@ -38,7 +47,7 @@ def run(inputs: Sequence[str], out: str | None, colorizer: Colorizer, force: boo
     """
     if list(inputs) == ["-"]:
         original = _open(sys.stdin.buffer.read(), "standard input")
-        content = encode(original, colorize([original], colorizer)[0])
+        content = encode(original, colorize([original], colorizer, [_placed(original, hints)])[0])
         if out is None:
             sys.stdout.buffer.write(content)
         else:
@@ -47,11 +56,11 @@ def run(inputs: Sequence[str], out: str | None, colorizer: Colorizer, force: boo
         return 0
     tasks = list(_tasks([typed(each) for each in inputs], typed(out) if out else None))
     failed = 0
-    together: list[tuple[Path, Path, Original]] = []
+    together: list[tuple[Path, Path, Original, list[Hint]]] = []
 
     def finish() -> int:
-        colored = colorize([original for _, _, original in together], colorizer)
-        named = [(source, target, original.bare()) for source, target, original in together]
+        colored = colorize([each[2] for each in together], colorizer, [each[3] for each in together])
+        named = [(source, target, original.bare()) for source, target, original, _ in together]
         together.clear()
         wrong = 0
         for (source, target, original), rgb in zip(named, colored, strict=True):
@@ -64,7 +73,8 @@ def run(inputs: Sequence[str], out: str | None, colorizer: Colorizer, force: boo
 
     def take(source: Path, target: Path) -> None:
         original = _open(source.read_bytes(), str(source))
-        together.append((source, _check(source, target, original, force), original))
+        target = _check(source, target, original, force)
+        together.append((source, target, original, _placed(original, hints)))
 
     with progress(notebook=False, total=len(tasks), desc="coloring", unit=" pictures") as bar:
         for source, target, reason in tasks:
@@ -75,7 +85,10 @@ def run(inputs: Sequence[str], out: str | None, colorizer: Colorizer, force: boo
             except (CourseError, OSError) as error:
                 failed += _name(bar, source, error)
                 bar.update()
-            if len(together) == networks.BATCH or sum(each.pixels.size for _, _, each in together) > TOGETHER:
+            if (
+                len(together) == networks.BATCH
+                or sum(each.pixels.size for _, _, each, _ in together) > TOGETHER
+            ):
                 failed += finish()
         failed += finish() if together else 0
     return failed
@@ -85,6 +98,11 @@ def _name(bar: tqdm, source: Path, error: Exception) -> int:
     trace(error)
     bar.write(readable(f"{source}: {getattr(error, 'strerror', None) or error}"), file=sys.stderr)
     return 1
+
+
+def _placed(original: Original, hints: Sequence[Callable[[int, int], Hint]]) -> list[Hint]:
+    height, width = original.pixels.shape[:2]
+    return [hint(width, height) for hint in hints]
 
 
 def _open(data: bytes, name: str) -> Original:

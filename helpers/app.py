@@ -29,6 +29,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from helpers import colorize, preview, recorded
 from helpers.colorize import Colorizer, Original
 from helpers.errors import CourseError, trace
+from helpers.hints import Hint
+from helpers.records import HINTED
 
 PORT = 8000  # looked at first, if none is asked for
 LIMITS = preview.Limits(megabytes=50, megapixels=50)
@@ -39,7 +41,6 @@ FILES = {
     "/page.css": ("page.css", "text/css"),
     "/picture.css": ("picture.css", "text/css"),
     "/page.js": ("page.js", "text/javascript"),
-    "/picture.js": ("picture.js", "text/javascript"),
 }
 AT_HOME = ("127.0.0.1", "localhost", "[::1]")
 # No request leaves the page, no other page embeds it, and no browser keeps what it shows.
@@ -71,10 +72,12 @@ def create(hosts: Sequence[str] = AT_HOME) -> Starlette:
         "examples": [],
         "networks": networks,
         "mostBytes": LIMITS.megabytes * 10**6,
+        "mostHints": preview.MOST_HINTS,
         "limits": str(LIMITS),
     }
     loaded = lru_cache(colorize.load)
-    loaded(networks[0]["name"])
+    wanted = {each["name"]: {"name": each["name"], "hints": each["hints"]} for each in networks}
+    loaded(**wanted[networks[0]["name"]])
     visitors = anyio.Semaphore(VISITORS)
     one_at_a_time = anyio.CapacityLimiter(1)
 
@@ -86,24 +89,34 @@ def create(hosts: Sequence[str] = AT_HOME) -> Starlette:
             data = await _body(request)
             return await anyio.to_thread.run_sync(_look, data, limiter=one_at_a_time)
 
-    async def color(request: Request) -> Response:
-        asked = request.query_params
-        name = asked.get("network", "")
-        if name not in {each["name"] for each in networks}:
+    async def ask(request: Request, answer: Callable[..., Response], *told: float | None) -> Response:
+        network = wanted.get(request.query_params.get("network"))
+        if network is None:
             raise CourseError("there is no such network")
-        vividness = _vividness(asked.get("vividness"))
+        hints = preview.hints(request.query_params.get("hints"))
         async with visitors:
             data = await _body(request)
             return await anyio.to_thread.run_sync(
-                lambda: _color(data, loaded(name), vividness), limiter=one_at_a_time
+                lambda: answer(data, loaded(**network), hints, *told), limiter=one_at_a_time
             )
+
+    async def color(request: Request) -> Response:
+        return await ask(request, _color, _vividness(request.query_params.get("vividness")))
+
+    async def likely(request: Request) -> Response:
+        return await ask(request, _likely, *(_share(request.query_params.get(side), side) for side in "xy"))
 
     return Starlette(
         routes=[
-            *(Route(path, _file(*file), methods=["GET"]) for path, file in FILES.items()),
+            *(
+                Route(path, _give((preview.PAGE / name).read_bytes(), kind), methods=["GET"])
+                for path, (name, kind) in FILES.items()
+            ),
+            Route("/picture.js", _give(preview.script().encode(), "text/javascript"), methods=["GET"]),
             Route("/settings", settings, methods=["GET"]),
             Route("/preview", look, methods=["POST"]),
             Route("/color", color, methods=["POST"]),
+            Route("/likely", likely, methods=["POST"]),
         ],
         middleware=[Middleware(_Headers), Middleware(TrustedHostMiddleware, list(hosts), www_redirect=False)],
         exception_handlers={CourseError: _refuse, MemoryError: _refuse},
@@ -175,7 +188,10 @@ def _networks() -> list[dict]:
     for name, title in sorted(recorded.names().items(), key=lambda known: known[0] != best):
         vivid = recorded.read(name).get("vivid")
         vividness = vivid["vividness"] if vivid else 0
-        listed.append({"name": name, "title": title, "vivid": bool(vivid), "vividness": vividness})
+        hints = name in HINTED and recorded.has(HINTED[name])
+        listed.append(
+            {"name": name, "title": title, "vivid": bool(vivid), "vividness": vividness, "hints": hints}
+        )
     return listed
 
 
@@ -186,12 +202,16 @@ def _look(data: bytes) -> Response:
     return Response(content, media_type="image/jpeg", headers={"x-notes": quote(json.dumps(original.notes))})
 
 
-def _color(data: bytes, colorizer: Colorizer, vividness: float | None) -> Response:
+def _color(data: bytes, colorizer: Colorizer, hints: Sequence[Hint], vividness: float | None) -> Response:
     original = preview.read(data, LIMITS)
     if vividness is not None:
         colorizer = replace(colorizer, vividness=vividness)
-    (rgb,) = colorize.colorize([original], colorizer)
+    (rgb,) = colorize.colorize([original], colorizer, [hints])
     return _picture(original, colorize.encode(original, rgb))
+
+
+def _likely(data: bytes, colorizer: Colorizer, hints: Sequence[Hint], x: float, y: float) -> Response:
+    return JSONResponse(preview.likely(preview.read(data, LIMITS), colorizer, x, y, hints))
 
 
 def _picture(original: Original, content: bytes) -> Response:
@@ -201,10 +221,14 @@ def _picture(original: Original, content: bytes) -> Response:
 
 
 def _vividness(text: str | None) -> float | None:
+    return None if text is None else _share(text, "the vividness")
+
+
+def _share(text: str | None, what: str) -> float:
     with suppress(ValueError):
-        if text is None or 0 <= float(text) <= 1:
-            return None if text is None else float(text)
-    raise CourseError("the vividness is a number from 0 to 1")
+        if text is not None and 0 <= float(text) <= 1:
+            return float(text)
+    raise CourseError(f"{what} is a number from 0 to 1")
 
 
 async def _body(request: Request) -> bytes:
@@ -224,9 +248,7 @@ async def _body(request: Request) -> bytes:
     return bytes(content)
 
 
-def _file(name: str, media_type: str) -> Callable[[Request], Awaitable[Response]]:
-    content = (preview.PAGE / name).read_bytes()
-
+def _give(content: bytes, media_type: str) -> Callable[[Request], Awaitable[Response]]:
     async def give(_request: Request) -> Response:
         return Response(content, media_type=media_type)
 

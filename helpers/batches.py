@@ -7,7 +7,7 @@ import numpy as np
 from helpers.augment import AB_STEP, CONTRASTS, FLIPS, L_STEP, flip, prepare
 from helpers.backend import keras
 from helpers.errors import CourseError
-from helpers.hints import reveal
+from helpers.hints import STRIDE, reveal
 from helpers.lab import normalize, rgb_to_lab
 
 
@@ -94,6 +94,7 @@ class Batches(keras.utils.PyDataset):
         rgb = getattr(photographs, "rgb", photographs)
         _check(rgb, batch_size, seed, embedding, flips, contrast)
         _check_crop(rgb, crop, length)
+        _check_hints(crop if crop and augment else rgb.shape[1:3], embedding, hints)
         self.batch_size, self.seed, self.augment = batch_size, seed, augment
         self.embedding, self.flips = embedding, flips
         self.crop, self.length, self.heads, self.hints = crop, length, heads, hints
@@ -178,6 +179,15 @@ def _check_crop(rgb, crop, length):
         raise CourseError(f"crop must be 1 to {min(rgb.shape[1:3])}, the photographs' side; got {crop}.")
     if length is not None and length < 1:
         raise CourseError(f"length must be at least 1 batch, got {length}.")
+
+
+def _check_hints(sides, embedding, hints):
+    if hints < 0:
+        raise CourseError(f"hints must be at least 0, got {hints}.")
+    if hints and embedding is not None:
+        raise CourseError("a network takes an embedding or hints: give one of them.")
+    if hints and np.any(np.mod(sides, STRIDE)):
+        raise CourseError(f"hints need sides that are multiples of {STRIDE} pixels, got {sides}.")
 
 
 def _check(rgb, batch_size, seed, embedding, flips, contrast):

@@ -12,18 +12,21 @@ import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageCms, ImageFile, ImageOps
 
 from helpers import networks, recorded, records
-from helpers.ab_bins import centers
+from helpers.ab_bins import WIDTH, centers
 from helpers.backend import keras
 from helpers.embeddings import Backbone, grey_input, load_backbone
 from helpers.errors import CourseError
-from helpers.lab import normalize, rgb_to_lab, to_gamut
+from helpers.hints import STRIDE, Hint, cell, place
+from helpers.lab import L_SCALE, normalize, rgb_to_lab, to_gamut
 from helpers.photographs import decode
 from helpers.places import typed
+from helpers.records import HINTED
 from helpers.threads import on_threads
 
 STRIP = 2**20  # pixels that are converted at once by a thread
@@ -106,8 +109,13 @@ class Colorizer:
         """Whether it heeds the vividness."""
         return isinstance(self.network.output, list)
 
+    @property
+    def takes_hints(self) -> bool:
+        """Whether it takes colors that somebody gives."""
+        return networks.takes_hints(self.network)
 
-def load(name: str | None = None, vividness: float | None = None) -> Colorizer:
+
+def load(name: str | None = None, vividness: float | None = None, hints: bool = False) -> Colorizer:
     """Load the network to color with.
 
     Parameters
@@ -117,6 +125,8 @@ def load(name: str | None = None, vividness: float | None = None) -> Colorizer:
         the colorizer if not given.
     vividness : float, optional
         0 to 1, for a network that can be told; what was chosen on validation photographs if not given.
+    hints : bool
+        Whether it must take hints: of the colorizer, the network that does is loaded.
 
     Returns
     -------
@@ -126,12 +136,14 @@ def load(name: str | None = None, vividness: float | None = None) -> Colorizer:
     Raises
     ------
     CourseError
-        If there is no such network, if its record is missing or is another network's, or if it cannot be
-        told how vivid to be.
+        If there is no such network, if its record is missing or is another network's, if it cannot be
+        told how vivid to be, or if it takes no hints and must.
     """
     known = recorded.names()
     name = best() if name is None else name
-    if name in known:
+    if hints:
+        name = HINTED.get(name, name)
+    if name in known or name in HINTED.values():
         path = recorded.MODELS / f"{name}.keras"
     elif (path := typed(name)).suffix != ".keras" or not path.is_file():
         raise CourseError(f"no network {name!r}: give a .keras file, or one of {', '.join(known)}")
@@ -143,13 +155,24 @@ def load(name: str | None = None, vividness: float | None = None) -> Colorizer:
     network = networks.load(path)
     if misfit := _misfit(network, record):
         raise CourseError(f"{path} and its record do not belong together: {misfit}")
-    backbone = load_backbone(record["settings"]["backbone"]) if len(network.inputs) > 1 else None
-    colorizer = Colorizer(network, record["resolution"], backbone)
+    colorizer = Colorizer(network, record["resolution"])
+    if hints and not colorizer.takes_hints:
+        raise CourseError(f"{path.stem} takes no hints: only the colorizer does")
+    if len(network.inputs) > 1 and not colorizer.takes_hints:
+        colorizer = replace(colorizer, backbone=load_backbone(record["settings"]["backbone"]))
     if vividness is None:
-        vividness = record.get("vivid", {}).get("vividness", 0.0) if colorizer.can_be_told else 0.0
+        vividness = _chosen(path, record) if colorizer.can_be_told else 0.0
     elif not colorizer.can_be_told:
         raise CourseError(f"{path.stem} has one answer alone: only the colorizer can be told how vivid to be")
     return replace(colorizer, vividness=vividness)
+
+
+def _chosen(path: Path, record: dict) -> float:
+    """Give the vividness that a record names; that of a network with hints leaves it to the colorizer's."""
+    beside = {hinted: path.with_name(f"{name}.json") for name, hinted in HINTED.items()}.get(path.stem)
+    if "vivid" not in record and beside and beside.is_file():
+        record = records.read(beside)
+    return record.get("vivid", {}).get("vividness", 0.0)
 
 
 def _misfit(network: keras.Model, record: dict) -> str:
@@ -168,6 +191,8 @@ def _misfit(network: keras.Model, record: dict) -> str:
         return f"a network for pictures of {side} pixels is none of the course"
     if not (isinstance(vividness, int | float) and 0 <= vividness <= 1):
         return f"the record's vividness, {vividness}, is no number from 0 to 1"
+    if networks.takes_hints(network):
+        return "" if taken[1] == (None, None, None, 3) else "it takes no hints as the course gives them"
     backbone = settings.get("backbone") if isinstance(settings, dict) else None
     return "" if len(taken) == 1 or isinstance(backbone, str) else "the record names no backbone"
 
@@ -315,7 +340,9 @@ def _exif(image: Image.Image) -> bytes:
         return b""
 
 
-def colorize(originals: Sequence[Original], colorizer: Colorizer) -> list[np.ndarray]:
+def colorize(
+    originals: Sequence[Original], colorizer: Colorizer, hints: Sequence[Sequence[Hint]] = ()
+) -> list[np.ndarray]:
     """Color pictures: the network's colors over each picture's own lightness.
 
     Parameters
@@ -324,39 +351,133 @@ def colorize(originals: Sequence[Original], colorizer: Colorizer) -> list[np.nda
         The pictures; their own colors, if they have any, are not looked at.
     colorizer : Colorizer
         The network. Pictures of one shape go through it together.
+    hints : sequence of sequence of Hint
+        Those of each picture, for a network that takes hints; none if empty.
 
     Returns
     -------
     list of (height, width, 3) ndarray of uint8 or uint16
         sRGB. A color that no screen can show is made less colorful, at the same lightness and hue.
+
+    Raises
+    ------
+    CourseError
+        If the network takes no hints and is given some, or there are not as many sequences as pictures.
     """
-    ab = predict(originals, colorizer)
+    ab = predict(originals, colorizer, hints)
     return [recolor(original.pixels, colors) for original, colors in zip(originals, ab, strict=True)]
 
 
-def predict(originals: Sequence[Original], colorizer: Colorizer) -> list[np.ndarray]:
+def predict(
+    originals: Sequence[Original], colorizer: Colorizer, hints: Sequence[Sequence[Hint]] = ()
+) -> list[np.ndarray]:
     """Let a network look at pictures.
 
     Parameters
     ----------
-    originals, colorizer
+    originals, colorizer, hints
         As for `colorize`.
 
     Returns
     -------
     list of (h, w, 2) ndarray of float32
         Each picture's a and b in CIE units, in the size that the network gives.
+
+    Raises
+    ------
+    CourseError
+        As from `colorize`.
     """
+    hints = hints or [()] * len(originals)
+    if len(hints) != len(originals):
+        raise CourseError(f"{len(originals)} pictures but hints for {len(hints)}: give a list for each")
     seen = [_seen(original, colorizer.side) for original in originals]
     found: dict[int, np.ndarray] = {}
     for shape in {L.shape for L in seen}:
         rows = [row for row, L in enumerate(seen) if L.shape == shape]
-        inputs = L = np.concatenate([seen[row] for row in rows])
-        if colorizer.backbone:
-            inputs = [L, colorizer.backbone.network.predict_on_batch(grey_input(L, colorizer.backbone))]
+        inputs = _inputs(colorizer, [seen[row] for row in rows], [hints[row] for row in rows])
         ab = networks.predict_ab(colorizer.network, inputs, colorizer.vividness)
         found |= dict(zip(rows, ab, strict=True))
     return [found[row] for row in range(len(originals))]
+
+
+def _inputs(
+    colorizer: Colorizer, seen: Sequence[np.ndarray], hints: Sequence[Sequence[Hint]]
+) -> np.ndarray | list[np.ndarray]:
+    """Prepare what a network is given of pictures of one shape."""
+    L = np.concatenate(seen)
+    if colorizer.takes_hints:
+        rows, columns = (length // STRIDE for length in L.shape[1:3])
+        return [L, np.concatenate([place(each, rows, columns) for each in hints])]
+    if any(hints):
+        raise CourseError(f"{colorizer.network.name} takes no hints: only the colorizer does")
+    if colorizer.backbone:
+        return [L, colorizer.backbone.network.predict_on_batch(grey_input(L, colorizer.backbone))]
+    return L
+
+
+def likely(
+    original: Original,
+    colorizer: Colorizer,
+    x: float,
+    y: float,
+    hints: Sequence[Hint] = (),
+    count: int = 8,
+) -> list[tuple[Hint, float]]:
+    """Find the likeliest colors of a place, by the network that gives a distribution.
+
+    Parameters
+    ----------
+    original : Original
+        The picture.
+    colorizer : Colorizer
+        A network with two heads.
+    x, y : float
+        The place, as `Hint` has it.
+    hints : sequence of Hint
+        What the network is told already.
+    count : int
+        How many colors, at most.
+
+    Returns
+    -------
+    list of (Hint, float)
+        Each color as a hint for this place, and the probability of its bin, the likeliest first. They differ:
+        none is of a bin beside another's. A screen can show each at the lightness of the place.
+
+    Raises
+    ------
+    CourseError
+        If the place is outside of the picture, or the network has one head alone, or takes no hints and is
+        given some.
+
+    References
+    ----------
+    Zhang et al., "Real-time user-guided image colorization with learned deep priors", 2017,
+    https://arxiv.org/abs/1705.02999, which suggests colors in the same way.
+    """
+    Hint(x, y, 0, 0)  # is it a place?
+    if not colorizer.can_be_told:
+        raise CourseError(f"{colorizer.network.name} has one answer alone: only the colorizer weighs several")
+    L = _seen(original, colorizer.side)
+    inputs = _inputs(colorizer, [L], [hints])
+    logits = keras.ops.convert_to_numpy(colorizer.network(inputs, training=False)[1])[0]
+    row, column = cell(x, y, *logits.shape[:2])
+    odds = np.exp(logits[row, column] - logits[row, column].max())
+    square = L[0, row * STRIDE : (row + 1) * STRIDE, column * STRIDE : (column + 1) * STRIDE]
+    colors, shown = centers() + 0.0, _can_be_shown(float(square.mean()) * L_SCALE)
+    chosen: list[int] = []
+    for each in np.argsort(-odds, kind="stable"):
+        apart = (np.abs(colors[chosen] - colors[each]).max(axis=-1) > WIDTH).all()
+        if shown[each] and apart and len(chosen) < count:
+            chosen.append(each)
+    return [(Hint(x, y, *colors[each].tolist()), float(odds[each] / odds.sum())) for each in chosen]
+
+
+def _can_be_shown(L: float) -> np.ndarray:
+    """Tell which of the bins' colors a screen can show at a lightness."""
+    lab = np.column_stack([np.full(len(centers()), L, np.float32), centers()])
+    return np.abs(rgb_to_lab(to_gamut(lab)) - lab).max(axis=-1) < 1
 
 
 def _seen(original: Original, side: int) -> np.ndarray:

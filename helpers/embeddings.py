@@ -15,7 +15,9 @@ import numpy as np
 from helpers import efficientnet, files
 from helpers.backend import keras
 from helpers.errors import CourseError
+from helpers.hints import STRIDE
 from helpers.lab import denormalize, lab_to_rgb, normalize, rgb_to_lab
+from helpers.networks import takes_hints
 from helpers.pairs import Pair
 from helpers.photographs import Photographs
 from helpers.profiles import backbone_named
@@ -191,7 +193,7 @@ def inputs_of(network: keras.Model, pair: Pair, backbone: str) -> np.ndarray | l
     Parameters
     ----------
     network : keras.Model
-        With one input, L, or with two, L and an embedding.
+        With one input, L, or with two: L and an embedding, or L and hints.
     pair : Pair
         The photographs, seen at the size that the network was trained at.
     backbone : str
@@ -200,11 +202,15 @@ def inputs_of(network: keras.Model, pair: Pair, backbone: str) -> np.ndarray | l
     Returns
     -------
     ndarray or list of ndarray
-        L, (n, size, size, 1) float32 in 0..1; or a list of it and the embeddings, (n, d) float32.
+        L, (n, size, size, 1) float32 in 0..1; or a list of it and the embeddings, (n, d) float32; or a list
+        of it and maps that hold no hint, (n, size / 4, size / 4, 3) float32.
 
     Raises
     ------
     CourseError
         If the backbone is needed and cannot be had.
     """
+    if takes_hints(network):
+        n, height, width, _ = pair.L.shape
+        return [pair.L, np.zeros((n, height // STRIDE, width // STRIDE, 3), np.float32)]
     return pair.L if len(network.inputs) == 1 else [pair.L, embed(pair.seen, load_backbone(backbone))]

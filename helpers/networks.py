@@ -138,6 +138,22 @@ def _first_line(error: Exception) -> str:
     return lines[0][:120] if lines else type(error).__name__
 
 
+def takes_hints(network: keras.Model) -> bool:
+    """Tell whether a network takes hints with L.
+
+    Parameters
+    ----------
+    network : keras.Model
+        Any that colors.
+
+    Returns
+    -------
+    bool
+        Whether its second input is a map, as `helpers.hints.place` makes it, and not an embedding.
+    """
+    return len(network.inputs) > 1 and len(network.inputs[1].shape) == 4
+
+
 def predict_ab(
     network: keras.Model, inputs: np.ndarray | list[np.ndarray], vividness: float = 0.0
 ) -> np.ndarray:
@@ -153,7 +169,8 @@ def predict_ab(
     inputs : ndarray or list of ndarray
         What the network takes: L, (n, s, s, 1) float32 in 0..1, at the size
         that it was trained at; for a fusion network a list of L and the
-        embeddings, (n, d) float32.
+        embeddings, (n, d) float32; for one that takes hints a list of L and their
+        maps, (n, s / 4, s / 4, 3) float32.
     vividness : float
         For a network that gives two maps: 0 takes ab itself, 1 the annealed mean of the distribution, and
         what is between mixes them.

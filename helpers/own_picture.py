@@ -19,6 +19,7 @@ from skimage import data
 from helpers import colorize, display, preview
 from helpers.colorize import Colorizer, Original
 from helpers.errors import CourseError, trace
+from helpers.hints import Hint
 from helpers.lab import rgb_to_lab
 from helpers.places import SAMPLE
 
@@ -99,17 +100,24 @@ class OwnPicture(anywidget.AnyWidget):
         What each built-in picture is, and its file.
     """
 
-    _esm = "".join((preview.PAGE / name).read_text("utf-8") for name in ("picture.js", "widget.js"))
+    _esm = preview.script() + (preview.PAGE / "widget.js").read_text("utf-8")
     _css = (preview.PAGE / "picture.css").read_text("utf-8")
     offered = traitlets.Dict().tag(sync=True)
 
     def __init__(self, colorizer: Colorizer, examples: Mapping[str, bytes]) -> None:
-        network = {"name": "", "title": "", "vivid": colorizer.can_be_told, "vividness": colorizer.vividness}
+        network = {
+            "name": "",
+            "title": "",
+            "vivid": colorizer.can_be_told,
+            "vividness": colorizer.vividness,
+            "hints": colorizer.takes_hints,
+        }
         super().__init__(
             offered={
                 "examples": [{"name": name, "title": name} for name in examples],
                 "networks": [network],
                 "mostBytes": LIMITS.megabytes * 10**6,
+                "mostHints": preview.MOST_HINTS,
                 "limits": str(LIMITS),
             }
         )
@@ -117,7 +125,8 @@ class OwnPicture(anywidget.AnyWidget):
         self._parts: dict[int, bytearray] = {}
         self._name = ""
         self._original = self._shown = None
-        self._colors: list[np.ndarray] = []
+        self._hints: list[Hint] = []
+        self._colors: list[np.ndarray] = []  # with these hints
         self.on_msg(self._answer)
 
     def _answer(self, _widget: object, asked: dict, buffers: list) -> None:
@@ -142,27 +151,38 @@ class OwnPicture(anywidget.AnyWidget):
     def _take(self, name: str, data: bytes) -> tuple[dict, bytes]:
         original = preview.read(data, LIMITS)
         self._name, self._original, self._shown = name, original, preview.small(original)
-        # What is between the ends is a mixture of them (`networks.predict_ab`): the network looks once.
-        ends = (0, 1) if self._colorizer.can_be_told else (0,)
-        self._colors = [
-            colorize.predict([original], replace(self._colorizer, vividness=end))[0] for end in ends
-        ]
+        self._look([])
         before = colorize.encode(self._shown, preview.grey(self._shown))
         return {"notes": list(original.notes), "type": "image/jpeg"}, before
 
     def _on_color(self, asked: dict, _buffers: list) -> tuple[dict, bytes]:
-        return {"type": "image/jpeg"}, self._colored(self._shown, asked["vividness"])
+        return {"type": "image/jpeg"}, self._colored(self._shown, asked)
+
+    def _on_likely(self, asked: dict, _buffers: list) -> tuple[dict, None]:
+        hints = preview.hints(asked["hints"])
+        found = preview.likely(self._shown, self._colorizer, asked["x"], asked["y"], hints)
+        return {"colors": found}, None
 
     def _on_download(self, asked: dict, _buffers: list) -> tuple[dict, bytes]:
         kind = colorize.result_format(self._original)
         name = f"{Path(self._name).stem}-colored{colorize.ENDINGS[kind]}"
-        return {"type": Image.MIME.get(kind, ""), "name": name}, self._colored(
-            self._original, asked["vividness"]
-        )
+        return {"type": Image.MIME.get(kind, ""), "name": name}, self._colored(self._original, asked)
 
-    def _colored(self, original: Original, vividness: float | None) -> bytes:
+    def _look(self, hints: list[Hint]) -> None:
+        # What is between the ends is a mixture of them (`networks.predict_ab`): the network looks once.
+        ends = (0, 1) if self._colorizer.can_be_told else (0,)
+        self._colors = [
+            colorize.predict([self._original], replace(self._colorizer, vividness=end), [hints])[0]
+            for end in ends
+        ]
+        self._hints = hints
+
+    def _colored(self, original: Original, asked: dict) -> bytes:
+        hints = preview.hints(asked.get("hints"))
+        if hints != self._hints:
+            self._look(hints)
         careful, bold = self._colors[0], self._colors[-1]
-        share = vividness or 0
+        share = asked["vividness"] or 0
         return colorize.encode(
             original, colorize.recolor(original.pixels, (1 - share) * careful + share * bold)
         )

@@ -11,7 +11,7 @@ from helpers import embeddings, files, metrics, networks, pairs, provenance, rec
 from helpers.errors import CourseError
 from helpers.places import MODELS, ROOT
 from helpers.profiles import PROFILES, Profile
-from helpers.records import NETWORKS, VIVID
+from helpers.records import HINTED, NETWORKS, VIVID
 
 MOST_BYTES = 45_000_000
 REPEATS = MODELS / "repeats"  # written by tests/benchmarks/repeats.py
@@ -57,7 +57,23 @@ def names() -> dict[str, str]:
         Name → title, in the order of `helpers.records.NETWORKS`. One that is new, and has no record
         yet, is not among them.
     """
-    return {name: title for name, title in NETWORKS.items() if (MODELS / f"{name}.json").is_file()}
+    return {name: title for name, title in NETWORKS.items() if has(name)}
+
+
+def has(name: str) -> bool:
+    """Tell whether a network comes with the course, listed among its `names` or not.
+
+    Parameters
+    ----------
+    name : str
+        The network.
+
+    Returns
+    -------
+    bool
+        Whether its record is there.
+    """
+    return (MODELS / f"{name}.json").is_file()
 
 
 def describe(name: str) -> str:
@@ -204,6 +220,9 @@ def repeats() -> dict[str, np.ndarray]:
 def keep(models: Path) -> list[Path]:
     """Make the networks of a run the recorded ones: copy them, and write the README's table anew.
 
+    A network that takes hints is one of them if the run has it. Once the course has one, the run must bring
+    its own: the recorded one belongs to the colorizer that is replaced.
+
     Parameters
     ----------
     models : Path
@@ -220,11 +239,15 @@ def keep(models: Path) -> list[Path]:
         If a network or a score is missing, a network is not what the code as it is trains in the full
         profile, or the files take more than 45 MB.
     """
-    wanted = [f"{name}{kind}" for name in NETWORKS for kind in (".keras", ".json")] + ["trivial.json"]
+    hinted = [
+        name for name in HINTED.values() if any((at / f"{name}.keras").is_file() for at in (models, MODELS))
+    ]
+    brought = [*NETWORKS, *hinted]
+    wanted = [f"{name}{kind}" for name in brought for kind in (".keras", ".json")] + ["trivial.json"]
     if missing := [name for name in wanted if not (models / name).is_file()]:
         raise CourseError(f"{models} lacks {', '.join(missing)}: run lessons 3 to 6 first")
-    found = {name: records.read(models / f"{name}.json") for name in NETWORKS}
-    if unscored := [name for name, record in found.items() if not record["metrics"]]:
+    found = {name: records.read(models / f"{name}.json") for name in brought}
+    if unscored := [name for name in NETWORKS if not found[name]["metrics"]]:
         raise CourseError(f"{', '.join(unscored)} has no scores yet: run lesson 6 first")
     if reasons := [reason for name, record in found.items() for reason in stale(name, record)]:
         raise CourseError(f"the code as it is would train something else: {'; '.join(reasons)}")

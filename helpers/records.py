@@ -35,6 +35,8 @@ NETWORKS = {
 }
 # A second row for a network that can be told how vivid to be: at the vividness that its record names.
 VIVID = {"colorizer_vivid": "colorizer, vivid"}
+# What was trained on from a network, gives the same without a hint, and has no row of its own.
+HINTED = {"colorizer": "colorizer_hints"}
 # Each network is compared with these, paired by photograph, in these metrics.
 AGAINST = ("grey", "mean_ab", "scaled_baseline_jsd", "baseline")
 # And with these: what it differs from in least. The colorizer is compared with every network of the story.

@@ -21,6 +21,7 @@ from helpers.augment import CONTRASTS, FLIPS, contrast_on_lightness, flip
 from helpers.backend import keras
 from helpers.batches import Batches
 from helpers.errors import CourseError
+from helpers.hints import STRIDE
 from helpers.lab import normalize, rgb_to_lab
 
 COUNT = 10
@@ -301,3 +302,72 @@ def test_an_epoch_of_some_batches_has_the_first_of_the_whole_one(rgb):
 def test_a_wrong_crop_or_length_is_one_line(rgb, wrong, message):
     with pytest.raises(CourseError, match=message):
         Batches(rgb, 3, **wrong)
+
+
+def hinted(rgb, **changes):
+    return Batches(rgb, 5, **({"seed": 2, "contrast": (), "crop": 16, "hints": 6} | changes))
+
+
+def test_hints_are_true_colors_of_some_places_of_each_crop(rgb):
+    plain, batches = Batches(rgb, 5, seed=2, contrast=(), crop=16), hinted(rgb)
+    for (L, ab), ((same_L, hints), same_ab) in zip(plain, batches, strict=True):
+        np.testing.assert_array_equal(same_L, L)
+        np.testing.assert_array_equal(same_ab, ab)
+        assert (hints.shape, hints.dtype) == ((5, 4, 4, 3), np.float32)
+        means = ab.reshape(5, 4, STRIDE, 4, STRIDE, 2).mean(axis=(2, 4))
+        given = hints[..., 2] == 1
+        np.testing.assert_allclose(hints[given, :2], means[given], atol=1e-6)
+        assert not hints[~given].any()
+
+
+def test_each_crop_has_one_hint_to_as_many_as_asked_for(rgb):
+    batches, counts, places_given = hinted(rgb), [], np.zeros((4, 4), int)
+    for epoch in range(30):
+        batches.begin(epoch)
+        for (_, hints), _ in batches:
+            counts += hints[..., 2].sum(axis=(1, 2)).tolist()
+            places_given += (hints[..., 2] > 0).sum(axis=0)
+    assert set(counts) == {1, 2, 3, 4, 5, 6}
+    assert counts.count(1) > counts.count(6), "as many between 1 and 2 as between 3 and 6"
+    assert places_given.min() > 0.5 * places_given.mean()
+    assert {given[..., 2].sum() for (_, hints), _ in hinted(rgb, hints=1) for given in hints} == {1}
+
+
+def test_hints_are_a_function_of_seed_epoch_and_index(rgb):
+    def maps(batches):
+        return [hints for (_, hints), _ in batches]
+
+    def equal(one, other):
+        return [np.array_equal(*pair) for pair in zip(one, other, strict=True)]
+
+    first, again = hinted(rgb), hinted(rgb)
+    before = maps(first)
+    assert not np.array_equal(before[0][..., 2], before[1][..., 2])
+    assert all(equal(before, maps(again)))
+    assert np.array_equal(again[1][0][1], before[1]), "whatever was asked for before"
+    assert not any(equal(before, maps(hinted(rgb, seed=3))))
+    first.on_epoch_end()
+    assert not any(equal(before, maps(first)))
+    first.begin(0)
+    assert all(equal(before, maps(first)))
+
+
+def test_validation_has_hints_too_and_each_head_gets_the_colors(rgb):
+    batches = Batches(rgb, 4, augment=False, hints=3, heads=2)
+    (_, hints), (ab, same_ab) = batches[0]
+    assert hints.shape == (4, 6, 8, 3)
+    assert ab is same_ab
+    np.testing.assert_array_equal(hints, batches[0][0][1])
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"hints": -1}, "hints must be at least 0, got -1"),
+        ({"hints": 5, "crop": 15}, "hints need sides that are multiples of 4 pixels, got 15"),
+        ({"hints": 5, "embedding": np.zeros((COUNT, 3))}, "an embedding or hints: give one of them"),
+    ],
+)
+def test_wrong_hints_are_one_line(rgb, wrong, message):
+    with pytest.raises(CourseError, match=message):
+        Batches(rgb, 3, contrast=(), **wrong)

@@ -316,7 +316,9 @@ def network(tmp_path, colorizer):
 
 
 @pytest.mark.parametrize(("given", "seen"), [(1, 32), (64, 128), (96, 160), (224, 224), (1000, 224)])
-def test_a_small_picture_is_enlarged_less_than_twice_before_a_network_sees_it(given, seen, monkeypatch):
+def test_a_small_picture_is_enlarged_less_than_twice_before_a_network_sees_it(
+    given, seen, colorizer, monkeypatch
+):
     shapes = []
 
     def predict_ab(network, L, vividness):
@@ -325,7 +327,7 @@ def test_a_small_picture_is_enlarged_less_than_twice_before_a_network_sees_it(gi
 
     monkeypatch.setattr(networks, "predict_ab", predict_ab)
     picture = colorize.Original(np.full((given, given), 90, np.uint8), None, "PNG")
-    colorize.predict([picture], Colorizer(None, 224, None))
+    colorize.predict([picture], Colorizer(colorizer.network, 224))
     assert shapes == [(1, seen, seen, 1)]
 
 

@@ -4,9 +4,10 @@ import io
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageColor
 
 from helpers import colorize, display, own_picture, places, preview
+from helpers.hints import Hint
 from helpers.lab import rgb_to_lab
 
 SAMPLE = places.SAMPLE / "animal_lemur.jpg"
@@ -21,6 +22,11 @@ def colorizer():
 def page(colorizer):
     """The widget, and a front end that asks it."""
     return Page(own_picture.OwnPicture(colorizer, {"a square": png(np.full((40, 40), 120, np.uint8))}))
+
+
+@pytest.fixture(scope="module")
+def hinted():
+    return colorize.load(hints=True)
 
 
 class Page:
@@ -134,6 +140,81 @@ def test_a_network_with_one_answer_ignores_the_vividness():
     assert not network["vivid"]
     page.ask("example", name="a square")
     assert page.ask("color", vividness=None) == page.ask("color", vividness=None)
+
+
+HINTS = "25%,50%=60,-60;75%,50%=#ff4020"
+
+
+def test_hints_are_heeded_at_every_vividness_and_in_the_download(hinted):
+    page = Page(own_picture.OwnPicture(hinted, {}))
+    (network,) = page.widget.offered["networks"]
+    assert network["hints"]
+    data = saved(Image.open(SAMPLE).convert("L"), "PNG")
+    page.upload(data)
+    original = colorize.read(data)
+    _, untold = page.ask("color", vividness=0.3, hints=None)
+    for vividness in (0.3, 1):
+        told = colorize.colorize(
+            [original], colorize.replace(hinted, vividness=vividness), [preview.hints(HINTS)]
+        )[0].astype(int)
+        _, content = page.ask("download", vividness=vividness, hints=HINTS)
+        assert np.abs(pixels(content) - told).max() <= 1
+    _, shown = page.ask("color", vividness=0.3, hints=HINTS)
+    assert np.abs(pixels(shown).astype(int) - pixels(untold)).mean() > 0.1
+    # Taken away they leave nothing; a new picture has none.
+    assert page.ask("color", vividness=0.3, hints=None)[1] == untold
+    page.ask("color", vividness=0.3, hints=HINTS)
+    page.upload(data, number=2)
+    assert page.ask("color", vividness=0.3, hints=None)[1] == untold
+
+
+def test_the_likely_colors_of_a_place_heed_the_hints(hinted):
+    page = Page(own_picture.OwnPicture(hinted, {"a lemur": SAMPLE.read_bytes()}))
+    page.ask("example", name="a lemur")
+    shown = preview.small(colorize.read(SAMPLE.read_bytes()))
+    (answer,) = page.ask("likely", network="", x=0.3, y=0.8, hints="31%,80%=60,-60")
+    wanted = colorize.likely(shown, hinted, 0.3, 0.8, [Hint(0.31, 0.8, 60, -60)])
+    found = [(each["a"], each["b"], each["probability"]) for each in answer["colors"]]
+    np.testing.assert_allclose(found, [(hint.a, hint.b, odds) for hint, odds in wanted], 1e-4)
+
+
+def test_a_wrong_hint_is_a_line_and_the_colors_before_it_stay(hinted):
+    page = Page(own_picture.OwnPicture(hinted, {"a lemur": SAMPLE.read_bytes()}))
+    page.ask("example", name="a lemur")
+    before = page.ask("color", vividness=0, hints=HINTS)
+    for kind, asked in (("color", {"vividness": 0}), ("likely", {"x": 0.5, "y": 0.5})):
+        (answer,) = page.ask(kind, hints="50%,50%=200,0", **asked)
+        assert answer == {"error": "a hint's a is a number from -128 to 127, not 200.0"}
+    assert page.ask("color", vividness=0, hints=HINTS) == before
+
+
+@pytest.mark.parametrize("level", [0, 255])
+def test_some_color_is_likely_even_in_black_and_white(hinted, level):
+    (first, *_) = preview.likely(colorize.read(png(np.full((64, 64), level, np.uint8))), hinted, 0, 1)
+    assert first["color"] == f"#{3 * f'{level:02x}'}"
+
+
+NAMED = {
+    "grey": "#808080",
+    "vivid pink": "#ff60b0",
+    "vivid red": "#e02020",
+    "vivid orange": "#ff9020",
+    "brown": "#804010",
+    "vivid yellow": "#ffe020",
+    "vivid green": "#20a020",
+    "turquoise": "#20c0c0",
+    "vivid blue": "#2040ff",
+    "vivid purple": "#b020e0",
+    "pale blue": "#90a0b8",
+    "blue": "#6080b0",
+    "pale brown": "#988878",
+}
+
+
+@pytest.mark.parametrize(("name", "color"), NAMED.items(), ids=NAMED)
+def test_a_color_has_the_name_that_people_give_it(name, color):
+    L, a, b = rgb_to_lab(np.array(ImageColor.getrgb(color), np.uint8))
+    assert preview.color_name(L, a, b) == name
 
 
 def test_each_example_is_one_that_has_no_color(page):

@@ -12,15 +12,16 @@ from helpers import embeddings, metrics, networks, pairs, profiles, provenance, 
 from helpers.errors import CourseError
 from helpers.lab import rgb_to_lab
 from helpers.places import MODELS
-from helpers.records import TRIVIAL
+from helpers.records import HINTED, TRIVIAL
 
 TINY = profiles.PROFILES["tiny"]
 RECORDED = recorded.names()
+WITH_HINTS = tuple(HINTED.values())
 # How far a mean over eight photographs may lie from the stored one on another processor.
 TOLERANCE = {"psnr": 0.05, "delta_e": 0.05, "colorfulness": 0.15, "chroma": 0.1}
 
 
-@pytest.mark.parametrize("name", RECORDED)
+@pytest.mark.parametrize("name", [*RECORDED, *WITH_HINTS])
 def test_every_record_that_comes_with_the_course_is_complete_and_true(name):
     record = recorded.read(name)
     assert {"data_set", "checksum", "photographs", "resolution", "device", "versions"} <= record.keys()
@@ -28,19 +29,26 @@ def test_every_record_that_comes_with_the_course_is_complete_and_true(name):
     for values in record["curve"].values():
         assert len(values) == -(-record["epochs"] // record.get("curve_step", 1))
     assert re.fullmatch(r"[0-9a-f]{7,12}", record["commit"])
-    for interval in record["metrics"].values():
+    if name in RECORDED:
+        assert record["metrics"].keys() >= {"psnr", "delta_e"}
+        intervals = record["metrics"].values()
+    else:
+        assert list(record["hints"]["psnr"]) == ["0", "1", "5", "10", "50", "100"]
+        assert list(record["hints"]["gain"]) == ["1", "5", "10", "50", "100"]
+        assert record["hints"]["test_photographs"] == recorded.read("trivial")["test_photographs"]
+        intervals = [*record["hints"]["psnr"].values(), *record["hints"]["gain"].values()]
+    for interval in intervals:
         assert interval["low"] <= interval["mean"] <= interval["high"]
-    assert record["metrics"].keys() >= {"psnr", "delta_e"}
     assert networks.load(MODELS / f"{name}.keras").count_params() == record["parameters"]
 
 
-@pytest.mark.parametrize("name", RECORDED)
+@pytest.mark.parametrize("name", [*RECORDED, *WITH_HINTS])
 def test_no_record_is_stale(name):
     """If this fails, the code or the full profile was changed: make the run again, see data/README.md."""
     assert recorded.stale(name, recorded.read(name)) == []
 
 
-@pytest.mark.parametrize("name", RECORDED)
+@pytest.mark.parametrize("name", [*RECORDED, *WITH_HINTS])
 def test_a_recorded_network_still_scores_what_its_record_says(name):
     """If this fails, the way from a file to a colored picture was changed, or the file."""
     record = recorded.read(name)
@@ -48,6 +56,20 @@ def test_a_recorded_network_still_scores_what_its_record_says(name):
     assert found.keys() == record["sample"].keys() == TOLERANCE.keys()
     for metric, value in record["sample"].items():
         assert found[metric] == pytest.approx(value, abs=TOLERANCE[metric]), metric
+
+
+@pytest.mark.parametrize(("name", "hinted"), HINTED.items())
+def test_a_network_with_hints_belongs_to_the_recorded_one(name, hinted):
+    """Without a hint it scores what the other does; and it has learned from the same photographs."""
+    plain, told = recorded.read(name), recorded.read(hinted)
+    for fact in ("sample", "data_set", "resolution"):
+        assert told[fact] == plain[fact], fact
+    assert told["parameters"] > plain["parameters"]
+
+
+def test_a_network_with_hints_has_no_row_of_its_own():
+    assert not set(WITH_HINTS) & (RECORDED.keys() | recorded.NETWORKS.keys())
+    assert set(recorded.scored()) == {*RECORDED.values(), "colorizer, vivid"}
 
 
 def test_all_networks_of_the_story_had_the_same_budget_on_the_same_photographs():
@@ -109,7 +131,7 @@ def test_a_recorded_network_sees_what_it_was_trained_on_whatever_the_lesson_says
 
 
 def test_a_description_names_what_a_reader_needs():
-    for name in RECORDED:
+    for name in (*RECORDED, *WITH_HINTS):
         record, text = recorded.read(name), recorded.describe(name)
         assert len(text.splitlines()) == 3
         for fact in (record["date"], record["commit"], record["data_set"], record["device"]):
@@ -151,7 +173,7 @@ def test_a_new_metric_and_a_new_network_wait_for_their_records(monkeypatch):
 def done_once(tmp_path_factory):
     """The folder of a run in the full profile that is done: the recorded networks themselves."""
     folder = tmp_path_factory.mktemp("done")
-    for name in [*RECORDED, "trivial"]:
+    for name in [*RECORDED, *WITH_HINTS, "trivial"]:
         for path in MODELS.glob(f"{name}.*"):
             shutil.copy(path, folder)
     return folder
@@ -160,7 +182,8 @@ def done_once(tmp_path_factory):
 @pytest.fixture
 def fresh(monkeypatch):
     """Fingerprints are as recorded, without being taken again; a test may say otherwise."""
-    prints = {name: records.read(MODELS / f"{name}.json")["fingerprint"] for name in RECORDED}
+    names = (*RECORDED, *WITH_HINTS)
+    prints = {name: records.read(MODELS / f"{name}.json")["fingerprint"] for name in names}
     monkeypatch.setattr(provenance, "fingerprint", lambda name, wanted, seed: prints[name])
     return prints
 
@@ -190,7 +213,7 @@ def test_keeping_a_run_copies_it_and_writes_the_table(run, kept, fresh, monkeypa
     monkeypatch.setattr(recorded, "score_on_sample", lambda network, record: {"psnr": 20.0})
     written = recorded.keep(run)
     assert sorted(written) == sorted(kept.iterdir())
-    assert len(written) == 2 * len(RECORDED) + 1
+    assert len(written) == 2 * len(RECORDED) + 2 * len(WITH_HINTS) + 1
     for path in written:
         assert path.read_bytes() == (run / path.name).read_bytes()
     assert records.read(kept / "dcgan.json")["sample"] == {"psnr": 20.0}
@@ -206,6 +229,27 @@ def refused(run, kept):
         recorded.keep(run)
     assert list(kept.iterdir()) == []
     return str(error.value)
+
+
+def test_a_run_without_a_network_that_takes_hints_is_kept_until_the_course_has_one(
+    run, kept, fresh, monkeypatch
+):
+    monkeypatch.setattr(recorded, "score_on_sample", lambda network, record: {"psnr": 20.0})
+    for path in run.glob("colorizer_hints.*"):
+        path.unlink()
+    assert len(recorded.keep(run)) == 2 * len(RECORDED) + 1
+    (kept / "colorizer_hints.keras").write_bytes(b"of another colorizer")
+    with pytest.raises(
+        CourseError, match=r"lacks colorizer_hints\.keras, colorizer_hints\.json: run lessons"
+    ):
+        recorded.keep(run)
+
+
+def test_the_code_of_a_network_that_takes_hints_is_looked_at_too(run, kept, fresh):
+    other = json.loads(json.dumps(fresh["colorizer_hints"]))
+    other["settings"]["hint_epochs"] = 1
+    changed(run / "colorizer_hints.json", fingerprint=other)
+    assert "colorizer_hints: settings.hint_epochs" in refused(run, kept)
 
 
 def test_an_unfinished_run_is_not_kept(run, kept, fresh):

@@ -25,7 +25,9 @@ build(document.querySelector("main > div"), {
     [file, before] = [given, await response.blob()];
     return { before, notes };
   },
+  keyboard: document,
   color: async (asked) => (await post("color", before, asked)).blob(),
+  likely: async (asked) => (await post("likely", before, asked)).json(),
   async download(asked) {
     const source = file;
     const response = await post("color", source, asked);

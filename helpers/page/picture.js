@@ -1,5 +1,6 @@
 // A photograph, grey and in color: chosen or dropped, compared by a wipe, set, and taken away.
-// What colors it is given by whoever builds this: a kernel (widget.js) or a server (page.js).
+// What colors it is given by whoever builds this: a kernel (widget.js) or a server (page.js). Placed after hints.js,
+// in one module.
 
 const MARKUP = `
 <p class="choose">
@@ -10,26 +11,27 @@ const MARKUP = `
 </p>
 <div class="wipe" hidden>
   <img class="before" alt="The photograph in grey">
-  <img class="after" alt="The photograph in color">
+  <img class="after" alt="The photograph in color">${PICK}
   <input type="range" min="0" max="100" step="1" value="50"
-    aria-label="How much of the photograph stays grey, from the left, in percent">
+    aria-label="How much of the photograph stays grey, from the left, in percent">${MARKS}
 </div>
+<p class="says" role="status"></p>${TALK}
 <p class="settings" hidden>
   <label class="networks">network <select></select></label>
   <label class="vividness">vividness <input type="range" min="0" max="1" step="0.05"> <output></output></label>
-  <button type="button">Download in full size</button>
-</p>
-<p class="says" role="status"></p>`;
+  <button type="button" class="download">Download in full size</button>
+</p>`;
 
 /**
  * Build the controls.
  *
  * @param {HTMLElement} el Where they go, and where a file may be dropped.
  * @param {object} from What is offered: `examples` and `networks`, lists of {name, title}, a network also with
- *   {vivid, vividness}; `mostBytes`; `limits`, a sentence. And three functions that promise:
- *   `preview(file, example)` {before, notes}, a Blob and lines; `color(settings)` a Blob of the preview in color;
- *   `download(settings)` {blob, name} in full size. What goes wrong is an Error whose message is a line for the
- *   visitor.
+ *   {vivid, vividness, hints}; `mostBytes` and `mostHints`; `limits`, a sentence; `keyboard`, where Ctrl+Z is heard.
+ *   And four functions that promise: `preview(file, example)` {before, notes}, a Blob and lines; `color(settings)` a
+ *   Blob of the preview in color; `likely({network, x, y, hints})` colors of a place, a list of
+ *   {color, name, a, b, probability}; `download(settings)` {blob, name} in full size. What goes wrong is an Error
+ *   whose message is a line for the visitor.
  */
 export function build(el, from) {
   el.classList.add("own-picture");
@@ -37,7 +39,7 @@ export function build(el, from) {
   const find = (selector) => el.querySelector(selector);
   const [file, example] = [find(".file"), find(".examples select")];
   const [network, vividness] = [find(".networks select"), find(".vividness input")];
-  const [wipe, button] = [find(".wipe"), find("button")];
+  const [wipe, compare, button] = [find(".wipe"), find(".wipe > input"), find(".download")];
   let number = 0; // of the picture: an answer about an earlier one comes too late
   let painting = null;
   let wanted = null;
@@ -50,7 +52,11 @@ export function build(el, from) {
   find(".limits").textContent = from.limits;
 
   const chosen = () => from.networks[network.selectedIndex];
-  const settings = () => ({ network: network.value, vividness: chosen().vivid ? Number(vividness.value) : null });
+  const settings = () => ({
+    network: network.value,
+    vividness: chosen().vivid ? Number(vividness.value) : null,
+    hints: talk.written(),
+  });
   const showVividness = () => (find("output").value = chosen().vivid ? Number(vividness.value).toFixed(2) : "");
 
   function say(text, wrong = false) {
@@ -78,14 +84,32 @@ export function build(el, from) {
     return painting;
   }
 
-  async function repaint() {
+  /** Color the preview anew, and say so. */
+  async function repaint(text = "") {
+    const mine = number;
+    if (text) say("Coloring …");
     try {
       await paint();
-      if (find(".wrong")) say("");
+      if (mine === number && (text || find(".wrong"))) say(text);
     } catch (error) {
       say(error.message, true);
     }
   }
+
+  function showWipe() {
+    wipe.style.setProperty("--at", `${compare.value}%`);
+  }
+
+  const talk = converse(el, from, {
+    say,
+    repaint,
+    uncover(x) {
+      if (100 * x > compare.value) return;
+      compare.value = 0;
+      showWipe();
+    },
+    network: () => network.value,
+  });
 
   async function take(given, title, name = null) {
     const mine = ++number;
@@ -94,6 +118,7 @@ export function build(el, from) {
       if (given && given.size > from.mostBytes) throw new Error(`too large. ${from.limits}`);
       const { before, notes } = await from.preview(given, name);
       if (mine !== number) return;
+      talk.forget();
       await show(find(".before"), before);
       await paint();
       if (mine !== number) return;
@@ -137,14 +162,13 @@ export function build(el, from) {
     if (first) takeFile(first);
     else say("That was no file: save the photograph first, then drop it here.", true);
   });
-  wipe.lastElementChild.addEventListener("input", (event) =>
-    wipe.style.setProperty("--at", `${event.target.value}%`),
-  );
+  compare.addEventListener("input", showWipe);
   vividness.addEventListener("input", () => (showVividness(), repaint()));
   function follow() {
     vividness.disabled = !chosen().vivid;
     vividness.value = chosen().vividness;
     showVividness();
+    talk.offer(chosen().hints);
   }
   network.addEventListener("change", () => (follow(), repaint()));
   button.addEventListener("click", download);

@@ -23,6 +23,7 @@ async function render({ model, el }) {
 
   build(el, {
     ...model.get("offered"),
+    keyboard: el,
     async preview(file, example) {
       const upload = (uploads += 1); // another may begin before this one has come over
       for (let start = 0; file && start < file.size; start += PART)
@@ -32,6 +33,7 @@ async function render({ model, el }) {
       return { before: blob, notes };
     },
     color: async (settings) => (await ask({ kind: "color", ...settings })).blob,
+    likely: async (place) => (await ask({ kind: "likely", ...place })).colors,
     download: (settings) => ask({ kind: "download", ...settings }),
   });
 }
