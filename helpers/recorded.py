@@ -75,7 +75,8 @@ def describe(name: str) -> str:
     counts = record["photographs"]
     backend, versions = record["backend"], record["versions"]
     return (
-        f"{name}, recorded on {record['date']} at commit {record['commit']}, seed {record['seed']}\n"
+        f"{NETWORKS[name]}: recorded on {record['date']} at commit {record['commit']}, "
+        f"seed {record['seed']}\n"
         f"{counts['train']:,} photographs of {record['data_set']}, in the end at {record['resolution']} px; "
         f"{record['epochs']:,} epochs, {record['parameters']:,} weights\n"
         f"{record['minutes']:.1f} minutes on {record['device']}; "
