@@ -34,13 +34,17 @@ _UNSEEN = {"Cc", "Cs", "Zl", "Zp", "LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RL
 _LONGEST_CREDIT = 500
 # Pixels that are drawn for one that a page shows, as many as a fine screen has.
 DENSITY = 2
+# Color at half the resolution: lesson 2 shows why nobody sees it.
+JPEG = {"quality": 70, "subsampling": "4:2:0", "optimize": True, "progressive": True}
+# Points of the letters at photographs, which a telephone shows at two thirds of their size.
+_LETTERS = 11
 # What the claims were made for, if they may fail now.
 _relaxed: list[str] = []
 
 _STYLE = {
     "figure.facecolor": "white",
-    "font.size": 9,
-    "axes.titlesize": 9,
+    "font.size": 10,
+    "axes.titlesize": 10,
     "axes.spines.top": False,
     "axes.spines.right": False,
     "image.interpolation": "nearest",
@@ -202,9 +206,9 @@ def photograph_grid(
                 # A small one is shown by its pixels; nearly its own size, it is resampled smoothly.
                 axis.imshow(rows[i][j], cmap="gray", vmin=0, vmax=1, interpolation="auto")
             if i == 0 and j < len(columns):
-                axis.set_title(columns[j])
+                axis.set_title(columns[j], fontsize=_LETTERS)
             if j == 0 and i < len(labels):
-                axis.set_ylabel(labels[i])
+                axis.set_ylabel(labels[i], fontsize=_LETTERS)
     return figure
 
 
@@ -403,8 +407,7 @@ def _encode(figure: Figure) -> tuple[bytes, str, dict[str, int]]:
     The last that is returned is the width at which a page is to show it, in pixels.
     """
     kind = "jpeg" if any(axis.images for axis in figure.axes) else "png"
-    # Color at half the resolution: lesson 2 shows why nobody sees it.
-    options = {"jpeg": {"quality": 70, "subsampling": "4:2:0"}, "png": {"compress_level": 1}}[kind]
+    options = {"jpeg": JPEG, "png": {"compress_level": 1}}[kind]
     dpi = matplotlib.rcParams["savefig.dpi"] * DENSITY
     figure.savefig(drawn := io.BytesIO(), format=kind, dpi=dpi, pil_kwargs=options)
     pyplot.close(figure)

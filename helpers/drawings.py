@@ -112,14 +112,14 @@ def draw(network: keras.Model, side: int, title: str = "") -> Figure:
     arcs = [(source, block) for block in blocks for source in block.sources if _is_arc(source, block)]
     for block in blocks:
         box = boxes[id(block)]
-        style = {"fontsize": 7.5, "bbox": {"fc": "white", "ec": "none", "pad": 0.6}}
+        style = {"fontsize": 8.5, "bbox": {"fc": "white", "ec": "none", "pad": 0.6}}
         axis.text(block.x, box.get_y() - 0.07, block.label, ha="center", va="top", **style)
         # An arc ends over the middle of its block, or begins there.
         aside = -0.05 if any(block is source for source, _ in arcs) else 0.0
         aside = 0.1 if any(block is target for _, target in arcs) else aside
         top = box.get_y() + box.get_height() + 0.07
         side_of_it = {0.0: "center", 0.1: "left", -0.05: "right"}[aside]
-        axis.text(block.x + aside, top, block.name, ha=side_of_it, fontsize=8, fontweight="bold")
+        axis.text(block.x + aside, top, block.name, ha=side_of_it, fontsize=9, fontweight="bold")
     return figure
 
 

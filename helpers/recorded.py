@@ -11,7 +11,7 @@ from helpers import embeddings, files, metrics, networks, pairs, provenance, rec
 from helpers.errors import CourseError
 from helpers.places import MODELS, ROOT
 from helpers.profiles import PROFILES, Profile
-from helpers.records import HINTED, NETWORKS, VIVID
+from helpers.records import HINTED, NETWORKS, TITLES, VIVID
 
 MOST_BYTES = 45_000_000
 REPEATS = MODELS / "repeats"  # written by tests/benchmarks/repeats.py
@@ -93,7 +93,8 @@ def describe(name: str) -> str:
     counts = record["photographs"]
     backend, versions = record["backend"], record["versions"]
     return (
-        f"{name}, recorded on {record['date']} at commit {record['commit']}, seed {record['seed']}\n"
+        f"{TITLES[name]}: recorded on {record['date']} at commit {record['commit']}, "
+        f"seed {record['seed']}\n"
         f"{counts['train']:,} photographs of {record['data_set']}, in the end at {record['resolution']} px; "
         f"{record['epochs']:,} epochs, {record['parameters']:,} weights\n"
         f"{record['minutes']:.1f} minutes on {record['device']}; "

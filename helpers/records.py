@@ -37,6 +37,7 @@ NETWORKS = {
 VIVID = {"colorizer_vivid": "colorizer, vivid"}
 # What was trained on from a network, gives the same without a hint, and has no row of its own.
 HINTED = {"colorizer": "colorizer_hints"}
+TITLES = NETWORKS | {"colorizer_hints": "colorizer, with hints"}
 # Each network is compared with these, paired by photograph, in these metrics.
 AGAINST = ("grey", "mean_ab", "scaled_baseline_jsd", "baseline")
 # And with these: what it differs from in least. The colorizer is compared with every network of the story.

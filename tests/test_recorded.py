@@ -134,6 +134,7 @@ def test_a_description_names_what_a_reader_needs():
     for name in (*RECORDED, *WITH_HINTS):
         record, text = recorded.read(name), recorded.describe(name)
         assert len(text.splitlines()) == 3
+        assert text.startswith(f"{recorded.NETWORKS[name]}: recorded on ")
         for fact in (record["date"], record["commit"], record["data_set"], record["device"]):
             assert fact in text
 

@@ -72,6 +72,8 @@ def _write(notebook: NotebookNode, path: Path) -> Path:
     )
     # An arrow stays with what it is about, where a column is narrow.
     content = re.sub(r" ([↑↓]|→ 0)</th>", "\u00a0\\1</th>", content)
+    # The longest word over a column of numbers may be parted there.
+    content = content.replace("colorfulness</th>", "color&shy;fulness</th>")
     page = path.with_suffix(".html")
     files.write_text(page, content)
     return page

@@ -327,10 +327,12 @@ def _fit(notebook: NotebookNode) -> None:
 
 def _shrunk(drawn: str, share: float) -> str:
     """Make a JPEG in base64 smaller, to a share of its width and height."""
+    from helpers.display import JPEG  # with matplotlib, which a command that runs no lesson does without
+
     with PIL.Image.open(io.BytesIO(b64decode(drawn))) as picture:
         size = [max(1, round(side * share)) for side in picture.size]
         smaller = picture.resize(size, PIL.Image.Resampling.LANCZOS)
-    smaller.save(stored := io.BytesIO(), "jpeg", quality=70, subsampling="4:2:0")
+    smaller.save(stored := io.BytesIO(), "jpeg", **JPEG)
     return b64encode(stored.getvalue()).decode()
 
 
