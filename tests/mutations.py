@@ -1228,7 +1228,14 @@ MUTATIONS = (
         "np.load(file, allow_pickle=False)",
         ("tests/test_embeddings.py",),
     ),
-    # Sweeps, devices, precision
+    Mutation(
+        "batches copy what they are made of",
+        "helpers/batches.py",
+        "np.asarray(prepare(photographs, contrast))",
+        "np.array(prepare(photographs, contrast))",
+        ("tests/test_photographs.py::test_memory_grows_by_less_than_a_kilobyte_for_each_photograph",),
+    ),
+    # Sweeps, devices, machines, precision
     Mutation(
         "a sweep does again what is done",
         "helpers/runner/sweep.py",
@@ -1277,6 +1284,27 @@ MUTATIONS = (
         'if backend == "tensorflow" and own_loss and count > 1:',
         "if False:",
         ("tests/test_devices.py",),
+    ),
+    Mutation(
+        "each of two machines trains on all of a batch",
+        "helpers/devices.py",
+        "    if machines.joined():\n        _on_several_machines(trainer)\n",
+        "",
+        ("tests/test_machines.py::test_two_machines_train_as_one_at_the_same_batch",),
+    ),
+    Mutation(
+        "two machines train on different photographs",
+        "helpers/machines.py",
+        "    if differing:",
+        "    if False:",
+        ("tests/test_machines.py::test_machines_with_other_photographs_are_refused_on_each",),
+    ),
+    Mutation(
+        "a machine goes on from what it has, not from what machine 0 has",
+        "helpers/training.py",
+        "            machines.share(self._folder)\n",
+        "",
+        ("tests/test_machines.py::test_when_one_is_killed_the_other_ends_in_a_line_and_both_can_go_on",),
     ),
     Mutation(
         "a network is saved in the precision of its training",

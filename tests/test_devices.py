@@ -132,3 +132,20 @@ def test_a_batch_must_be_divisible_and_pytorch_has_one_device(monkeypatch):
     with pytest.raises(CourseError, match="one device with PyTorch"):
         devices.use(2, {"batch_size": 8})
     devices.use(None, {})
+
+
+def test_without_a_gpu_the_benchmark_says_that_it_has_not_measured(monkeypatch, capsys):
+    from helpers.records import NETWORKS
+
+    spec = importlib.util.spec_from_file_location("devices", ROOT / "tests" / "benchmarks" / "devices.py")
+    benchmark = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(benchmark)
+    monkeypatch.setattr(benchmark, "accelerators", lambda: [])
+    monkeypatch.setattr(benchmark, "measure", lambda name, steps: (40 * steps, 0.05))
+    expected = [f"| {title} | not measured | not measured |" for title in NETWORKS.values()]
+    monkeypatch.setattr(sys, "argv", ["devices.py"])
+    benchmark.main()
+    assert capsys.readouterr().out.splitlines()[4:] == expected
+    monkeypatch.setattr(sys, "argv", ["devices.py", "--cpu", "--steps", "10", "--only", "baseline"])
+    benchmark.main()
+    assert capsys.readouterr().out.splitlines()[4:] == [f"| {NETWORKS['baseline']} | 400 | 5% |"]

@@ -21,12 +21,12 @@ needs_jax = pytest.mark.skipif(importlib.util.find_spec("jax") is None, reason="
 
 # 42 photographs in batches of 8: the last batch is of 2, and the validation's of 5, which two cannot share.
 CELLS = (
-    'OUT, PHOTOGRAPHS, SEED, DEVICES, EPOCHS = "", 42, 0, 1, 30',
+    'OUT, PHOTOGRAPHS, SEED, DEVICES, EPOCHS, GAN = "", 42, 0, 1, 30, False',
     """
 import json
 from pathlib import Path
 import numpy as np
-from helpers import profiles
+from helpers import profiles, provenance
 from helpers.backend import keras
 from helpers.batches import Batches
 from helpers.training import GoOn
@@ -50,6 +50,15 @@ L, ab = batches[0]
 found = keep.curve | {"predicted": network.predict(L[:3], verbose=0).ravel().tolist()}
 found["one"] = [float(network.train_on_batch(keras.ops.convert_to_tensor(L[:count]), ab[:count]))
                 for count in (8, 5)]
+""",
+    # Lesson 5's own cells, with networks that are as small as they can be.
+    """
+if GAN:
+    small = {"size": 32, "gan_filters": 4, "gan_epochs": 2}
+    names = {"lesson": profiles.begin("tiny", SEED, OUT, devices=DEVICES, **small), "SEED": SEED}
+    for _, cell in provenance.cells("dcgan"):
+        exec(cell, names)
+    found["gan"] = names["history"]
 (out / "found.json").write_text(json.dumps(found))
 """,
 )
@@ -124,14 +133,14 @@ def close(one, other, tolerance):
 @pytest.fixture(scope="module")
 def alone(lesson, tmp_path_factory):
     folder = tmp_path_factory.mktemp("alone")
-    assert end(start(lesson, folder / "one", {"KERAS_BACKEND": "jax"}, DEVICES=None)) == (0, "")
+    assert end(start(lesson, folder / "one", {"KERAS_BACKEND": "jax"}, DEVICES=None, GAN=True)) == (0, "")
     return trained(folder / "one")
 
 
 @pytest.fixture(scope="module")
 def together(lesson, tmp_path_factory):
     folder = tmp_path_factory.mktemp("together")
-    assert [end(each) for each in start_two(lesson, folder)] == [(0, ""), (0, "")]
+    assert [end(each) for each in start_two(lesson, folder, GAN=True)] == [(0, ""), (0, "")]
     return [trained(folder / number) for number in "01"]
 
 
@@ -140,6 +149,16 @@ def test_two_machines_train_as_one_at_the_same_batch(alone, together):
     assert together[0] == together[1]
     assert len(together[0]["loss"]) == 30
     close(together[0], alone, 1e-2)
+
+
+@needs_jax
+def test_two_machines_train_the_networks_of_lesson_5_as_one(alone, together):
+    """Their losses are those that they compute by themselves, of the whole batch."""
+    assert {name: len(curve) for name, curve in together[0]["gan"].items()} == dict.fromkeys(
+        ("loss", "generator_loss", "discriminator_loss"), 2
+    )
+    for name, curve in together[0]["gan"].items():
+        np.testing.assert_allclose(curve, alone["gan"][name], rtol=1e-4, err_msg=name)
 
 
 @needs_jax

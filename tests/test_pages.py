@@ -131,6 +131,7 @@ def test_a_term_leads_to_its_place_in_the_glossary_which_leads_back(run_folder, 
     assert {"glossary.html#JSD", "glossary.html", "teaching.html#Before-you-start"} <= set(page.links)
     assert "index.html" in glossary.links
     assert glossary.title == "Glossary"
+    assert "glossary.html" in Reader(run_folder / "teaching.html").links
     # A lesson that is read alone has no glossary beside it.
     shutil.copy(run_folder / "02_down.ipynb", tmp_path / "02_down.ipynb")
     alone = pages.write_page(tmp_path / "02_down.ipynb")
