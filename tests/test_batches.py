@@ -340,14 +340,17 @@ def test_hints_are_a_function_of_seed_epoch_and_index(rgb):
     def equal(one, other):
         return [np.array_equal(*pair) for pair in zip(one, other, strict=True)]
 
+    def same_places(one, other):
+        return [np.array_equal(a[..., 2], b[..., 2]) for a, b in zip(one, other, strict=True)]
+
     first, again = hinted(rgb), hinted(rgb)
     before = maps(first)
     assert not np.array_equal(before[0][..., 2], before[1][..., 2])
     assert all(equal(before, maps(again)))
     assert np.array_equal(again[1][0][1], before[1]), "whatever was asked for before"
-    assert not any(equal(before, maps(hinted(rgb, seed=3))))
+    assert not any(same_places(before, maps(hinted(rgb, seed=3))))
     first.on_epoch_end()
-    assert not any(equal(before, maps(first)))
+    assert not any(same_places(before, maps(first)))
     first.begin(0)
     assert all(equal(before, maps(first)))
 

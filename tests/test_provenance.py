@@ -31,12 +31,12 @@ SMALL = provenance.settings(
 LESSONS = {
     "03": {"memorize", "baseline"},
     "04": {"local_global", "local_global_ssim", "no_vector", "fusion"},
-    "05": {"dcgan", "dcgan_rgb", "colorizer"},
+    "05": {"dcgan", "dcgan_rgb", "colorizer", "colorizer_hints"},
 }
 NETWORKS = set.union(*LESSONS.values())
 GANS = {"dcgan", "dcgan_rgb"}
-COLORIZER_SETTINGS = ("colorizer_stages", "colorizer_epochs", "colorizer_batch", "encoder_learns")
-OF_THE_STORY = NETWORKS - {"memorize", "colorizer"}
+COLORIZERS = {"colorizer", "colorizer_hints"}
+OF_THE_STORY = NETWORKS - {"memorize"} - COLORIZERS
 
 
 def take(names):
@@ -135,13 +135,20 @@ CHANGES = {
         {"baseline"},
         "validation",
     ),
-    "a head's share": ("05", ("[AB_SCALE / 10, 0.3]", "[AB_SCALE / 10, 0.4]"), {"colorizer"}, "loss"),
-    "how soft a label is": ("05", ("(2 * 5.0**2)", "(2 * 6.0**2)"), {"colorizer"}, "loss"),
+    "a head's share": ("05", ("[AB_SCALE / 10, 0.3]", "[AB_SCALE / 10, 0.4]"), COLORIZERS, "loss"),
+    "how soft a label is": ("05", ("(2 * 5.0**2)", "(2 * 6.0**2)"), COLORIZERS, "loss"),
     "the square that is cut out": ("05", ('"crop": crop,', '"crop": crop // 2,'), {"colorizer"}, "batches"),
     "the decoder's width": (
         "05",
         ("widths=(192, 128, 96)", "widths=(192, 128, 64)"),
-        {"colorizer"},
+        COLORIZERS,
+        "network",
+    ),
+    "how many hints there are": ("05", ("hints=100", "hints=50"), {"colorizer_hints"}, "batches"),
+    "where hints are spread": (
+        "05",
+        ("(96, 96, 64, 64)", "(96, 64, 64, 64)"),
+        {"colorizer_hints"},
         "network",
     ),
     "the length of the schedule": (
@@ -188,7 +195,7 @@ def test_each_network_reads_the_settings_that_concern_it_and_no_other(fresh):
             readers.setdefault(setting, set()).add(name)
     shared = {
         "size": NETWORKS,
-        "batch_size": OF_THE_STORY | {"colorizer"},
+        "batch_size": OF_THE_STORY | COLORIZERS,
         "flips": OF_THE_STORY,
     }
     formula = OF_THE_STORY - GANS
@@ -197,7 +204,9 @@ def test_each_network_reads_the_settings_that_concern_it_and_no_other(fresh):
         **dict.fromkeys(("width", "epochs", "contrast"), formula),
         "backbone": {"fusion"},
         **dict.fromkeys(("gan_epochs", "gan_filters"), GANS),
-        **{setting: {"colorizer"} for setting in COLORIZER_SETTINGS},
+        **dict.fromkeys(("colorizer_stages", "colorizer_batch", "encoder_learns"), COLORIZERS),
+        "colorizer_epochs": {"colorizer"},
+        "hint_epochs": {"colorizer_hints"},
     }
 
 
