@@ -11,7 +11,7 @@ rooms above it:
 - ``photographs``: from any source to one array with a fixed split. In it:
   ``archives``, ``recognize``, ``decode``, ``sources``, ``transfer``, ``unsplash``, ``download``, ``splits``,
   ``tables``, ``hygiene``, ``prepare``, ``collection``.
-- ``augment``, ``batches``: what the networks are trained on.
+- ``augment``, ``hints``, ``batches``: what the networks are trained on, and colors that somebody gives them.
 - ``losses``, ``colorings``, ``metrics``: structural similarity to train with; pictures from colors, and
   answers that need no network; scores to judge by.
 - ``display``, ``drawings``, ``profiles``, ``pairs``: what a lesson shows; networks as blocks; the

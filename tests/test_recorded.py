@@ -12,7 +12,7 @@ from helpers import embeddings, metrics, networks, pairs, profiles, provenance, 
 from helpers.errors import CourseError
 from helpers.lab import rgb_to_lab
 from helpers.places import MODELS
-from helpers.records import HINTED, TRIVIAL
+from helpers.records import HINTED, TITLES, TRIVIAL
 
 TINY = profiles.PROFILES["tiny"]
 RECORDED = recorded.names()
@@ -134,7 +134,7 @@ def test_a_description_names_what_a_reader_needs():
     for name in (*RECORDED, *WITH_HINTS):
         record, text = recorded.read(name), recorded.describe(name)
         assert len(text.splitlines()) == 3
-        assert text.startswith(f"{recorded.NETWORKS[name]}: recorded on ")
+        assert text.startswith(f"{TITLES[name]}: recorded on ")
         for fact in (record["date"], record["commit"], record["data_set"], record["device"]):
             assert fact in text
 
