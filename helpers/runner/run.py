@@ -26,7 +26,7 @@ from helpers.threads import fitting
 # A repository's page shows no larger notebook.
 MOST_BYTES = 1_000_000
 # How much smaller than they were drawn the photographs of a notebook may be stored, from the sharpest on.
-SHARES = (1.0, 0.9, 0.8, 0.7, 0.6, 0.5)
+SHARES = (1.0, 0.9, 0.8, 0.7, 0.6, 0.5, 0.45)
 # What a lesson may need in the profile `tiny`: lesson 5 takes most.
 MB_OF_A_LESSON = 2500
 # In a run's folder: what each cell took, for the next run's estimate.
