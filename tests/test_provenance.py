@@ -145,9 +145,9 @@ CHANGES = {
         "network",
     ),
     "how many hints there are": ("05", ("hints=100", "hints=50"), {"colorizer_hints"}, "batches"),
-    "where hints are spread": (
+    "what tells points apart": (
         "05",
-        ("(96, 96, 64, 64)", "(96, 64, 64, 64)"),
+        ("layers.Conv2D(32, 1, use_bias=False)", "layers.Conv2D(16, 1, use_bias=False)"),
         {"colorizer_hints"},
         "network",
     ),
