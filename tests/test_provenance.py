@@ -352,7 +352,7 @@ def test_a_network_that_no_lesson_trains_is_refused():
 # How cells begin that show something with a layer or a training, and keep nothing of it.
 SHOWS = (
     "local_map = ",
-    "slide = layers",
+    "def map_of",
     "rows = {",
     "few_photos = ",
     "def make_discriminator_step",
