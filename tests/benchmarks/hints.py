@@ -12,6 +12,7 @@ import argparse
 import sys
 
 import numpy as np
+from skimage.metrics import peak_signal_noise_ratio
 
 from helpers import colorings, embeddings, hints, metrics, networks, pairs, profiles, records
 from helpers.backend import keras
@@ -93,8 +94,7 @@ def measure(network: keras.Model, test: Pair) -> dict[int, np.ndarray]:
                     raise CourseError(f"the network's ab differs by {differs:.2f} from what is measured here")
             for count in COUNTS:
                 ab = AB_SCALE * told(seen, all_of_them[i] * (rank[i] < count))
-                error = np.square(colorings.recolor(truth, ab).astype(float) - truth).mean()
-                found[count].append(10 * np.log10(255**2 / error))
+                found[count].append(peak_signal_noise_ratio(truth, colorings.recolor(truth, ab)))
         print(f"\r{first + len(pair):,} of {len(test):,} photographs", end="", file=sys.stderr, flush=True)
     print(file=sys.stderr)
     return {count: np.asarray(values) for count, values in found.items()}
