@@ -16,6 +16,8 @@ from urllib.parse import urlsplit
 import numpy as np
 import pytest
 
+from helpers.lab import rgb_to_lab
+
 # Where this is "required", a missing browser is a failure; elsewhere its tests are skipped, and say why.
 NEED = "COURSE_BROWSER"
 FLAGS = (
@@ -103,6 +105,18 @@ def drawn(image: Any) -> np.ndarray:
     """Return what the browser shows of an image, a locator: (height, width, 3) uint8."""
     height, width, numbers = image.evaluate(PIXELS)
     return np.array(numbers, np.uint8).reshape(height, width, 4)[..., :3]
+
+
+def said(page: Any, line: str) -> None:
+    """Wait until the controls around a picture say something that begins so."""
+    page.wait_for_function("line => document.querySelector('.says').textContent.startsWith(line)", arg=line)
+
+
+def color_at(page: Any, x: float, y: float, selector: str = ".after") -> np.ndarray:
+    """Return the mean a and b, CIE units, of what the browser shows around a place."""
+    rgb = drawn(page.locator(selector))
+    row, column = int(y * rgb.shape[0]), int(x * rgb.shape[1])
+    return rgb_to_lab(rgb[row - 4 : row + 5, column - 4 : column + 5])[..., 1:].mean(axis=(0, 1))
 
 
 def missing(reason: str) -> None:

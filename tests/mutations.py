@@ -646,7 +646,14 @@ MUTATIONS = (
         "helpers/page/widget.js",
         "let start = 0; file && start < file.size;",
         "let start = 0; file && start > file.size;",
-        ("tests/test_jupyterlab.py::test_lesson_6_runs_and_a_picture_comes_back_in_color",),
+        ("tests/test_jupyterlab.py::test_lesson_6_runs_and_a_picture_comes_back_in_color_and_takes_a_hint",),
+    ),
+    Mutation(
+        "own picture: a hint stays on the page",
+        "helpers/own_picture.py",
+        'hints = preview.hints(asked.get("hints"))',
+        "hints = []",
+        ("tests/test_jupyterlab.py::test_lesson_6_runs_and_a_picture_comes_back_in_color_and_takes_a_hint",),
     ),
     # A run's progress, and what it refuses
     Mutation(

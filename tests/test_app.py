@@ -14,7 +14,14 @@ from urllib.parse import urlsplit
 import numpy as np
 import pytest
 import requests
-from browser import browser, drawn, open_page, serious_violations  # noqa: F401
+from browser import (  # noqa: F401
+    browser,
+    color_at,
+    drawn,
+    open_page,
+    said,
+    serious_violations,
+)
 from PIL import Image, ImageColor
 
 from helpers import colorize, places, recorded
@@ -475,22 +482,11 @@ def test_the_page_fits_its_window_and_anyone_can_use_it(url, open_page, width, s
 # Hints in a browser -------------------------------------------------------------------------------------
 
 
-def said(page, line):
-    page.wait_for_function("line => document.querySelector('.says').textContent.startsWith(line)", arg=line)
-
-
 def click(page, x, y):
     """Click on a place of the picture, and wait for the colors that are likely there."""
     box = page.locator(".pick").bounding_box()
     page.mouse.click(box["x"] + x * box["width"], box["y"] + y * box["height"])
     said(page, "Likely colors at")
-
-
-def color_at(page, x, y, selector=".after"):
-    """The mean a and b of what is shown around a place."""
-    rgb = drawn(page.locator(selector))
-    row, column = int(y * rgb.shape[0]), int(x * rgb.shape[1])
-    return rgb_to_lab(rgb[row - 4 : row + 5, column - 4 : column + 5])[..., 1:].mean(axis=(0, 1))
 
 
 COLOR_OF = "button => button.style.getPropertyValue('--color')"

@@ -1,4 +1,7 @@
-"""Lessons 2 and 6 in a real JupyterLab: all cells run, a slider moves its picture, an upload gets color."""
+"""Lessons 2 and 6 in a real JupyterLab: all cells run, a slider moves its picture, an upload gets color.
+
+The picture that was uploaded takes a hint by a click, too.
+"""
 
 import json
 import os
@@ -15,7 +18,7 @@ import numpy as np
 import psutil
 import pytest
 import requests
-from browser import browser, drawn, open_page  # noqa: F401
+from browser import browser, color_at, drawn, open_page, said  # noqa: F401
 from PIL import Image
 
 from helpers import ab_bins, places, profiles, records
@@ -223,7 +226,7 @@ def test_lesson_2_runs_and_a_slider_moves_its_picture(open_page, server, tmp_pat
     assert watched.errors == watched.left == []
 
 
-def test_lesson_6_runs_and_a_picture_comes_back_in_color(open_page, server, tmp_path):  # noqa: F811
+def test_lesson_6_runs_and_a_picture_comes_back_in_color_and_takes_a_hint(open_page, server, tmp_path):  # noqa: F811
     watched, executed = run_all(open_page, server, LESSON_6, tmp_path)
     check_that_all_ran(executed, LESSON_6)
     Image.open(LEMUR).convert("L").resize((300, 200)).save(tmp_path / "grandmother.png")
@@ -244,7 +247,29 @@ def test_lesson_6_runs_and_a_picture_comes_back_in_color(open_page, server, tmp_
     assert np.hypot(*np.moveaxis(grey[..., 1:], -1, 0)).mean() < 1
     assert np.hypot(*np.moveaxis(colored[..., 1:], -1, 0)).mean() > 4
     assert np.abs(grey[..., 0] - colored[..., 0]).mean() < 1
+    check_that_a_click_gives_a_hint(watched, tmp_path)
     assert watched.errors == watched.left == []
+
+
+def check_that_a_click_gives_a_hint(watched, folder):
+    """Ask for blue where the kernel has other colors, then for what it was before."""
+    page, near, far = watched.page, (0.25, 0.5), (0.9, 0.1)
+    untold = [color_at(page, *place) for place in (near, far)]
+    box = page.locator(".pick").bounding_box()
+    with watched.waiting_for("the likely colors at a place", folder):
+        page.locator(".pick").click(position={"x": near[0] * box["width"], "y": near[1] * box["height"]})
+        said(page, "Likely colors at")
+    assert page.locator(".swatch").count() > 1
+    page.locator(".own input").fill("#2040ff")
+    with watched.waiting_for("the picture with the hint", folder):
+        said(page, "Colored with 1 hint.")
+    told = [color_at(page, *place) for place in (near, far)]
+    assert told[0][1] < untold[0][1] - 10
+    assert np.linalg.norm(told[1] - untold[1]) < 0.5 * np.linalg.norm(told[0] - untold[0])
+    page.locator(".undo").click()
+    with watched.waiting_for("the picture without the hint", folder):
+        said(page, "Undone. Colored with no hint.")
+    np.testing.assert_allclose(color_at(page, *near), untold[0], atol=0.1)
 
 
 def test_nothing_is_left_of_a_server_and_its_kernels(tmp_path):
