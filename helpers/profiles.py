@@ -61,8 +61,11 @@ class Profile:
     colorizer_stages : tuple of (int, int, int)
         What the colorizer is trained on, one stage after the other: the side of the photographs in pixels,
         that of the squares cut out of them, and the number of the last epoch; 0 for `colorizer_epochs`.
+    colorizer_rounds : tuple of (int, float)
+        How often the colorizer's learning rate is raised, held and lowered: the last epoch of each round, 0
+        for `colorizer_epochs`, and the rate that is held.
     colorizer_epochs : int
-        Epochs of the colorizer, all stages together.
+        Epochs of the colorizer, all stages and rounds together.
     colorizer_batch : int
         Squares in one training step of the colorizer.
     encoder_learns : bool
@@ -88,6 +91,7 @@ class Profile:
     backbone: str
     more_photos: str
     colorizer_stages: tuple[tuple[int, int, int], ...]
+    colorizer_rounds: tuple[tuple[int, float], ...]
     colorizer_epochs: int
     colorizer_batch: int
     encoder_learns: bool
@@ -113,8 +117,9 @@ TABLE = {
     "gan_filters": (16, 24),
     "backbone": ("efficientnet_lite0", "efficientnet_lite0"),
     "more_photos": ("", ""),
-    "colorizer_stages": (((64, 64, 0),), ((160, 128, 10), (224, 192, 0))),
-    "colorizer_epochs": (40, 22),
+    "colorizer_stages": (((64, 64, 0),), ((160, 128, 10), (224, 192, 22), (160, 128, 36), (224, 192, 0))),
+    "colorizer_rounds": (((0, 1e-3),), ((22, 1e-3), (0, 6e-4))),
+    "colorizer_epochs": (20, 41),
     "colorizer_batch": (8, 16),
     "encoder_learns": (False, True),
     "hint_epochs": (20, 6),

@@ -4,6 +4,7 @@ import json
 import math
 import os
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
 
@@ -163,6 +164,44 @@ class WarmHoldCool(keras.optimizers.schedules.LearningRateSchedule):
     def get_config(self) -> dict[str, float]:
         """Return the arguments, as Keras saves them."""
         return {"rate": self.rate, "steps": self.steps, "warm": self.warm, "cool": self.cool}
+
+
+@keras.saving.register_keras_serializable("coloring_course")
+class InRounds(keras.optimizers.schedules.LearningRateSchedule):
+    """Follow several schedules, one after the other, each from its own step 0.
+
+    A network that has cooled is warmed up once more, and can come to rest at a better place.
+
+    Parameters
+    ----------
+    rounds : sequence of WarmHoldCool
+        Each takes as many steps as it says; the last one goes on beyond them.
+
+    References
+    ----------
+    Loshchilov and Hutter, "SGDR: stochastic gradient descent with warm restarts", 2017,
+    https://arxiv.org/abs/1608.03983.
+    """
+
+    def __init__(self, rounds: Sequence[WarmHoldCool]):
+        super().__init__()
+        self.rounds = [
+            each if isinstance(each, WarmHoldCool) else keras.saving.deserialize_keras_object(each)
+            for each in rounds
+        ]
+
+    def __call__(self, step):
+        """Compute the rate of a step, counted from 0."""
+        first, *others = self.rounds
+        rate, begins = first(step), 0
+        for before, one in zip(self.rounds, others, strict=False):
+            begins += before.steps
+            rate = ops.where(step < begins, rate, one(step - begins))
+        return rate
+
+    def get_config(self) -> dict[str, list]:
+        """Return the arguments, as Keras saves them."""
+        return {"rounds": [keras.saving.serialize_keras_object(one) for one in self.rounds]}
 
 
 class GoOn(Clock):

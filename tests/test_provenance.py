@@ -153,7 +153,7 @@ CHANGES = {
     ),
     "the length of the schedule": (
         "05",
-        ("WarmHoldCool(1e-3, steps)", "WarmHoldCool(1e-3, 2 * steps)"),
+        ("(end - begun) * len(crops)", "2 * (end - begun) * len(crops)"),
         {"colorizer"},
         "optimizer",
     ),
@@ -205,6 +205,7 @@ def test_each_network_reads_the_settings_that_concern_it_and_no_other(fresh):
         "backbone": {"fusion"},
         **dict.fromkeys(("gan_epochs", "gan_filters"), GANS),
         **dict.fromkeys(("colorizer_stages", "colorizer_batch", "encoder_learns"), COLORIZERS),
+        "colorizer_rounds": {"colorizer"},
         "colorizer_epochs": {"colorizer"},
         "hint_epochs": {"colorizer_hints"},
     }

@@ -4,6 +4,10 @@ import csv
 import itertools
 import json
 import os
+import signal
+import subprocess
+import sys
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -310,3 +314,39 @@ def test_nothing_in_the_plot_is_cut_off_or_runs_into_its_neighbor(lesson):
     ]
     assert len(shown) > 1
     assert all(left.x1 + 5 < right.x0 for left, right in itertools.pairwise(shown))
+
+
+WAITS = """if not (here / "mended").exists():
+    threading.Event().wait(600)"""
+# A process that finds the test's lessons.
+SWEEPS = """import sys
+from pathlib import Path
+from helpers import __main__, places
+
+places.NOTEBOOKS = Path("notebooks").resolve()
+if __name__ == "__main__":
+    sys.exit(__main__.main(["sweep", "grid.yaml", "--out", "out", "--workers", "2"]))
+"""
+
+
+def test_who_presses_ctrl_c_reads_one_line_and_goes_on_later(lesson):
+    lesson(WAITS)
+    Path("sweeps.py").write_text(SWEEPS)
+    command = [sys.executable, "sweeps.py"]
+    begins = Path("notebooks", "begun")
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True) as process:
+        while not (begins.is_file() and begun()):
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(0.1)
+                pytest.fail(process.stderr.read())
+        # As a terminal does: to the process and to all that it has started.
+        os.killpg(process.pid, signal.SIGINT)
+        said = process.stderr.read().splitlines()
+    assert process.returncode == 130
+    assert said[0] == "error: interrupted; what had been written is kept"
+    assert said[1].startswith("to go on: ")
+    assert len(said) == 2
+    assert not any(psutil.pid_exists(pid) for _, pid in begun())
+    Path("notebooks", "mended").touch()
+    assert subprocess.run(command, capture_output=True).returncode == 0
+    assert set(runs()) == ALL

@@ -10,7 +10,7 @@ from helpers import training
 from helpers.backend import keras
 from helpers.batches import Batches
 from helpers.errors import CourseError
-from helpers.training import Clock, GoOn, TraceAnew, WarmHoldCool
+from helpers.training import Clock, GoOn, InRounds, TraceAnew, WarmHoldCool
 
 layers = keras.layers
 
@@ -90,6 +90,23 @@ def test_a_longer_training_is_the_same_until_the_shorter_one_cools():
         float(long(step)) for step in range(0, 3000, 50)
     ]
     assert float(short(3500)) < float(long(3500))
+
+
+def test_each_round_warms_up_holds_and_cools_from_its_own_start():
+    rounds = [WarmHoldCool(1.0, 40), WarmHoldCool(0.5, 20), WarmHoldCool(0.25, 80)]
+    schedule = InRounds(rounds)
+    rates = [float(schedule(step)) for step in range(140)]
+    wanted = [float(one(step)) for one in rounds for step in range(one.steps)]
+    assert rates == pytest.approx(wanted)
+    network = small()
+    network.compile(keras.optimizers.AdamW(schedule), "mse")
+    same = keras.optimizers.AdamW.from_config(network.optimizer.get_config())._learning_rate
+    assert [float(same(step)) for step in (3, 50, 100)] == pytest.approx([rates[3], rates[50], rates[100]])
+
+
+def test_a_round_without_steps_is_passed_over():
+    whole, cut = WarmHoldCool(1.0, 40), InRounds([WarmHoldCool(1.0, 40), WarmHoldCool(0.5, 0)])
+    assert [float(cut(step)) for step in range(40)] == [float(whole(step)) for step in range(40)]
 
 
 def photographs_of_noise():

@@ -7,7 +7,9 @@ what becomes of it if that worker dies, is Dask's business.
 
 import json
 import logging
+import signal
 import sys
+import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import CancelledError
 from contextlib import contextmanager
@@ -111,20 +113,32 @@ def _client(cluster: str | None, workers: int) -> Iterator[distributed.Client]:
         return
     threads = str(max(1, cores() // workers))
     limits = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "TF_NUM_INTRAOP_THREADS")
-    with (
-        dask.config.set({"distributed.scheduler.worker-saturation": 1.0}),  # no task waits at a worker
-        distributed.LocalCluster(
-            n_workers=workers,
-            threads_per_worker=1,
-            memory_limit=0,  # it would watch the workers, while their kernels hold the memory
-            dashboard_address=None,
-            silence_logs=logging.CRITICAL,
-            security=True,  # on a loopback network, which other users of the machine can reach
-            env=dict.fromkeys(limits, threads),
-        ) as local,
-        distributed.Client(local, set_as_default=False) as client,
-    ):
-        yield client
+    with dask.config.set({"distributed.scheduler.worker-saturation": 1.0}):  # no task waits at a worker
+        with _deaf_to_interrupts():
+            local = distributed.LocalCluster(
+                n_workers=workers,
+                threads_per_worker=1,
+                memory_limit=0,  # it would watch the workers, while their kernels hold the memory
+                dashboard_address=None,
+                silence_logs=logging.CRITICAL,
+                security=True,  # on a loopback network, which other users of the machine can reach
+                env=dict.fromkeys(limits, threads),
+            )
+        with local, distributed.Client(local, set_as_default=False) as client:
+            yield client
+
+
+@contextmanager
+def _deaf_to_interrupts() -> Iterator[None]:
+    """Keep Ctrl-C from processes that are started here: the terminal tells all, and this one ends them."""
+    heeded = signal.getsignal(signal.SIGINT)
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGINT, heeded)
 
 
 def _results(
