@@ -1272,6 +1272,13 @@ MUTATIONS = (
         ("tests/test_grid.py",),
     ),
     Mutation(
+        "Ctrl-C reaches the workers of a sweep",
+        "helpers/runner/sweep.py",
+        "signal.signal(signal.SIGINT, signal.SIG_IGN)",
+        "pass",
+        ("tests/test_sweep.py::test_who_presses_ctrl_c_reads_one_line_and_goes_on_later",),
+    ),
+    Mutation(
         "a mean over seeds is of all settings",
         "helpers/runner/comparison.py",
         "if name != SEED}",
