@@ -661,6 +661,12 @@ def test_the_colorizer_gives_two_maps_at_a_quarter_of_any_size(colorizer):
         assert tuple(logits.shape) == (1, height // 4, width // 4, len(ab_bins.centers()))
 
 
+def test_the_untrained_colorizer_answers_grey_and_every_bin_alike(colorizer):
+    ab, logits = colorizer(noise(1, 64, 64, 1), training=False)
+    assert not ops.convert_to_numpy(ab).any()
+    assert np.ptp(ops.convert_to_numpy(logits), axis=-1).max() == 0
+
+
 def test_the_colorizer_sees_grey_as_its_encoder_was_taught_to(colorizer):
     """Three equal channels, less ImageNet's mean, over its deviation: as `preprocess` has it."""
     L = noise(1, 64, 64, 1)
