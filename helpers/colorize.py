@@ -96,7 +96,7 @@ class Colorizer:
     backbone : Backbone or None
         The pretrained network whose embedding it reads.
     vividness : float
-        As `helpers.networks.predict_ab` takes it.
+        As `helpers.networks.mix` takes it.
     """
 
     network: keras.Model
@@ -388,16 +388,39 @@ def predict(
     CourseError
         As from `colorize`.
     """
+    return [networks.mix(ends, colorizer.vividness) for ends in predict_ends(originals, colorizer, hints)]
+
+
+def predict_ends(
+    originals: Sequence[Original], colorizer: Colorizer, hints: Sequence[Sequence[Hint]] = ()
+) -> list[list[np.ndarray]]:
+    """Let a network look at pictures, and leave open how vivid its colors are to be.
+
+    Parameters
+    ----------
+    originals, colorizer, hints
+        As for `colorize`.
+
+    Returns
+    -------
+    list of list of (h, w, 2) ndarray of float32
+        Each picture's colors, as `helpers.networks.mix` takes them.
+
+    Raises
+    ------
+    CourseError
+        As from `colorize`.
+    """
     hints = hints or [()] * len(originals)
     if len(hints) != len(originals):
         raise CourseError(f"{len(originals)} pictures but hints for {len(hints)}: give a list for each")
     seen = [_seen(original, colorizer.side) for original in originals]
-    found: dict[int, np.ndarray] = {}
+    found: dict[int, list[np.ndarray]] = {}
     for shape in {L.shape for L in seen}:
         rows = [row for row, L in enumerate(seen) if L.shape == shape]
         inputs = _inputs(colorizer, [seen[row] for row in rows], [hints[row] for row in rows])
-        ab = networks.predict_ab(colorizer.network, inputs, colorizer.vividness)
-        found |= dict(zip(rows, ab, strict=True))
+        ends = networks.predict_ends(colorizer.network, inputs)
+        found |= {row: [end[i] for end in ends] for i, row in enumerate(rows)}
     return [found[row] for row in range(len(originals))]
 
 

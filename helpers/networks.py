@@ -2,7 +2,7 @@
 
 import json
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from zipfile import ZIP_DEFLATED, BadZipFile, ZipFile
 
@@ -154,12 +154,11 @@ def takes_hints(network: keras.Model) -> bool:
     return len(network.inputs) > 1 and len(network.inputs[1].shape) == 4
 
 
-def predict_ab(
-    network: keras.Model, inputs: np.ndarray | list[np.ndarray], vividness: float = 0.0
-) -> np.ndarray:
-    """Predict the colors of photographs, in inference mode.
+def predict_ends(network: keras.Model, inputs: np.ndarray | list[np.ndarray]) -> list[np.ndarray]:
+    """Predict the colors of photographs in inference mode: all the answers that a network has.
 
-    Inference mode: no dropout, and batch normalization by the averages of the training.
+    Inference mode: no dropout, and batch normalization by the averages of the training. A network with two
+    answers sees each photograph and its mirror image, and the means of what it says of both are taken.
 
     Parameters
     ----------
@@ -171,29 +170,71 @@ def predict_ab(
         that it was trained at; for a fusion network a list of L and the
         embeddings, (n, d) float32; for one that takes hints a list of L and their
         maps, (n, s / 4, s / 4, 3) float32.
-    vividness : float
-        For a network that gives two maps: 0 takes ab itself, 1 the annealed mean of the distribution, and
-        what is between mixes them.
 
     Returns
     -------
-    (n, s, s, 2) ndarray of float32
-        CIE units; s / 4 in place of s for a network that gives two maps. Of a network that gives RGB it is
-        the ab of that RGB.
+    list of (n, s, s, 2) ndarray of float32
+        CIE units. One array; of a network that gives two maps two, with s / 4 in place of s: its ab, and the
+        annealed mean of its distribution. Of a network that gives RGB it is the ab of that RGB.
     """
     parts = inputs if isinstance(inputs, list) else [inputs]
     batches = []
     for start in range(0, len(parts[0]), BATCH):
         batch = [part[start : start + BATCH] for part in parts]
-        # Called and not `predict`ed: a traced function refuses another size later on.
-        given = network(batch if len(batch) > 1 else batch[0], training=False)
-        if isinstance(given, list):
-            ab, logits = given
-            given = (1 - vividness) * ab + vividness * annealed_mean(logits) / AB_SCALE
-        given = keras.ops.convert_to_numpy(given)
-        gives_ab = given.shape[-1] == 2
-        batches.append(given * AB_SCALE if gives_ab else rgb_to_lab((given + 1) / 2)[..., 1:])
-    return np.concatenate(batches)
+        ends = _look(network, batch)
+        if len(ends) > 1:
+            mirrored = _look(network, [part[:, :, ::-1] for part in batch])
+            ends = [(end + other[:, :, ::-1]) / 2 for end, other in zip(ends, mirrored, strict=True)]
+        batches.append(ends)
+    return [np.concatenate(each) for each in zip(*batches, strict=True)]
+
+
+def _look(network: keras.Model, batch: list[np.ndarray]) -> list[np.ndarray]:
+    # Called and not `predict`ed: a traced function refuses another size later on.
+    given = network(batch if len(batch) > 1 else batch[0], training=False)
+    if isinstance(given, list):
+        ab, logits = given
+        return [AB_SCALE * keras.ops.convert_to_numpy(ab), keras.ops.convert_to_numpy(annealed_mean(logits))]
+    given = keras.ops.convert_to_numpy(given)
+    return [AB_SCALE * given if given.shape[-1] == 2 else rgb_to_lab((given + 1) / 2)[..., 1:]]
+
+
+def mix(ends: Sequence[np.ndarray], vividness: float) -> np.ndarray:
+    """Mix the answers of a network.
+
+    Parameters
+    ----------
+    ends : sequence of ndarray
+        As `predict_ends` gives them.
+    vividness : float
+        0 takes the first one, 1 the last, and what is between mixes them.
+
+    Returns
+    -------
+    ndarray of float32
+        CIE units.
+    """
+    return (1 - vividness) * ends[0] + vividness * ends[-1] if len(ends) > 1 else ends[0]
+
+
+def predict_ab(
+    network: keras.Model, inputs: np.ndarray | list[np.ndarray], vividness: float = 0.0
+) -> np.ndarray:
+    """Predict the colors of photographs.
+
+    Parameters
+    ----------
+    network, inputs
+        As for `predict_ends`.
+    vividness : float
+        As for `mix`; a network that has one answer does not heed it.
+
+    Returns
+    -------
+    ndarray of float32
+        One of the arrays that `predict_ends` gives, or a mixture of both.
+    """
+    return mix(predict_ends(network, inputs), vividness)
 
 
 def color(

@@ -6,7 +6,6 @@ own upload loses larger files without a word; here a file comes in parts.
 
 import io
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 
 import anywidget
@@ -16,7 +15,7 @@ from PIL import Image
 from scipy.ndimage import gaussian_filter
 from skimage import data
 
-from helpers import colorize, display, preview
+from helpers import colorize, display, networks, preview
 from helpers.colorize import Colorizer, Original
 from helpers.errors import CourseError, trace
 from helpers.hints import Hint
@@ -126,7 +125,7 @@ class OwnPicture(anywidget.AnyWidget):
         self._name = ""
         self._original = self._shown = None
         self._hints: list[Hint] = []
-        self._colors: list[np.ndarray] = []  # with these hints
+        self._ends: list[np.ndarray] = []  # with these hints
         self.on_msg(self._answer)
 
     def _answer(self, _widget: object, asked: dict, buffers: list) -> None:
@@ -169,23 +168,15 @@ class OwnPicture(anywidget.AnyWidget):
         return {"type": Image.MIME.get(kind, ""), "name": name}, self._colored(self._original, asked)
 
     def _look(self, hints: list[Hint]) -> None:
-        # What is between the ends is a mixture of them (`networks.predict_ab`): the network looks once.
-        ends = (0, 1) if self._colorizer.can_be_told else (0,)
-        self._colors = [
-            colorize.predict([self._original], replace(self._colorizer, vividness=end), [hints])[0]
-            for end in ends
-        ]
         self._hints = hints
+        (self._ends,) = colorize.predict_ends([self._original], self._colorizer, [hints])
 
     def _colored(self, original: Original, asked: dict) -> bytes:
         hints = preview.hints(asked.get("hints"))
         if hints != self._hints:
             self._look(hints)
-        careful, bold = self._colors[0], self._colors[-1]
-        share = asked["vividness"] or 0
-        return colorize.encode(
-            original, colorize.recolor(original.pixels, (1 - share) * careful + share * bold)
-        )
+        ab = networks.mix(self._ends, asked["vividness"] or 0)
+        return colorize.encode(original, colorize.recolor(original.pixels, ab))
 
 
 def _png(pixels: np.ndarray) -> bytes:

@@ -186,7 +186,7 @@ def color_by(path: Path, record: dict, lesson: Profile, vividness: float = 0.0) 
     lesson : Profile
         As for `color`.
     vividness : float
-        As `helpers.networks.predict_ab` takes it.
+        As `helpers.networks.mix` takes it.
 
     Returns
     -------

@@ -359,9 +359,23 @@ MUTATIONS = (
     Mutation(
         "vividness is ignored",
         "helpers/networks.py",
-        "given = (1 - vividness) * ab + vividness * annealed_mean(logits) / AB_SCALE",
-        "given = ab",
+        "return (1 - vividness) * ends[0] + vividness * ends[-1] if len(ends) > 1 else ends[0]",
+        "return ends[0]",
         ("tests/test_networks.py",),
+    ),
+    Mutation(
+        "what is seen in the mirror is not turned back",
+        "helpers/networks.py",
+        "(end + other[:, :, ::-1]) / 2",
+        "(end + other) / 2",
+        ("tests/test_networks.py::test_a_network_with_two_answers_sees_the_mirror_image_too",),
+    ),
+    Mutation(
+        "the mirror image has its hints in the wrong place",
+        "helpers/networks.py",
+        "[part[:, :, ::-1] for part in batch]",
+        "[batch[0][:, :, ::-1], *batch[1:]]",
+        ("tests/test_networks.py::test_the_mirror_image_has_mirrored_hints",),
     ),
     # Hints
     Mutation(

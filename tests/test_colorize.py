@@ -321,11 +321,11 @@ def test_a_small_picture_is_enlarged_less_than_twice_before_a_network_sees_it(
 ):
     shapes = []
 
-    def predict_ab(network, L, vividness):
+    def predict_ends(network, L):
         shapes.append(L.shape)
-        return np.zeros((1, *L.shape[1:3], 2), "float32")
+        return [np.zeros((1, *L.shape[1:3], 2), "float32")]
 
-    monkeypatch.setattr(networks, "predict_ab", predict_ab)
+    monkeypatch.setattr(networks, "predict_ends", predict_ends)
     picture = colorize.Original(np.full((given, given), 90, np.uint8), None, "PNG")
     colorize.predict([picture], Colorizer(colorizer.network, 224))
     assert shapes == [(1, seen, seen, 1)]

@@ -243,6 +243,38 @@ def test_vividness_mixes_the_two_maps_of_a_colorizer():
     assert not np.array_equal(networks.color(network, L, rgb), networks.color(network, L, rgb, 1.0))
 
 
+def lopsided(extra=()):
+    """A network with two answers that looks to the left of each place; each of `extra` is added to its ab."""
+    L = keras.Input((None, None, 1))
+    quarter = layers.AveragePooling2D(4)(L)
+    kernel = np.zeros((1, 3, 1, 2), np.float32)
+    kernel[0, 0] = 0.2, -0.1
+    ab = layers.Conv2D(2, (1, 3), padding="same", use_bias=False, name="ab")
+    given = layers.Add()([ab(quarter), *(each[..., :2] for each in extra)]) if extra else ab(quarter)
+    logits = layers.Conv2D(len(ab_bins.centers()), 1, kernel_initializer="zeros")(quarter)
+    network = keras.Model([L, *extra] if extra else L, [given, logits])
+    ab.set_weights([kernel])
+    return network
+
+
+def test_a_network_with_two_answers_sees_the_mirror_image_too():
+    network = lopsided()
+    L = np.random.default_rng(0).random((5, 8, 16, 1), np.float32)
+    given, in_the_mirror = (networks.predict_ab(network, seen) for seen in (L, L[:, :, ::-1]))
+    np.testing.assert_allclose(given, in_the_mirror[:, :, ::-1], atol=1e-5)
+    seen = np.pad(L.reshape(5, 2, 4, 4, 4).mean((2, 4)), ((0, 0), (0, 0), (1, 1)))
+    both_sides = (seen[..., :-2] + seen[..., 2:])[..., None] / 2 * (0.2, -0.1) * AB_SCALE
+    np.testing.assert_allclose(given, both_sides, atol=1e-4)
+
+
+def test_the_mirror_image_has_mirrored_hints():
+    hints = keras.Input((None, None, 3))
+    given = np.random.default_rng(1).random((1, 2, 4, 3), np.float32)
+    L = np.zeros((1, 8, 16, 1), np.float32)
+    ab = networks.predict_ab(lopsided([hints]), [L, given])
+    np.testing.assert_allclose(ab, AB_SCALE * given[..., :2], atol=1e-4)
+
+
 def test_a_fusion_network_takes_its_two_inputs(L):
     lightness, vector = keras.Input((None, None, 1)), keras.Input((2,))
     ab = layers.Conv2D(2, 1, kernel_initializer="zeros")(lightness)

@@ -18,7 +18,7 @@ const MARKUP = `
 <p class="says" role="status"></p>${TALK}
 <p class="settings" hidden>
   <label class="networks">network <select></select></label>
-  <label class="vividness">vividness <input type="range" min="0" max="1" step="0.05"> <output></output></label>
+  <label class="vividness">vividness <input type="range" min="0" max="1" step="0.01"> <output></output></label>
   <button type="button" class="download">Download in full size</button>
 </p>`;
 

@@ -36,23 +36,23 @@ def one(colorizer: colorize.Colorizer) -> dict[str, str]:
     """Color 12 megapixels, from the file's bytes to the file's bytes; of three times the median."""
     target = io.BytesIO()
     photograph(4000, 3000).save(target, "JPEG", quality=90)
-    predict_ab, seconds, shares = networks.predict_ab, [], []
+    predict_ends, seconds, shares = networks.predict_ends, [], []
     spent = []
 
-    def timed(*arguments: object) -> np.ndarray:
+    def timed(*arguments: object) -> list[np.ndarray]:
         began = time.perf_counter()
-        ab = predict_ab(*arguments)
+        ends = predict_ends(*arguments)
         spent.append(time.perf_counter() - began)
-        return ab
+        return ends
 
-    networks.predict_ab = timed
+    networks.predict_ends = timed
     for _ in range(3):
         began = time.perf_counter()
         original = colorize.read(target.getvalue())
         colorize.encode(original, colorize.colorize([original], colorizer)[0])
         seconds.append(time.perf_counter() - began)
         shares.append(spent.pop() / seconds[-1])
-    networks.predict_ab = predict_ab
+    networks.predict_ends = predict_ends
     return {
         "12 megapixels, seconds after start-up": f"{np.median(seconds):.1f}",
         "of which the network": f"{np.median(shares):.0%}",

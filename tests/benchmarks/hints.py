@@ -67,7 +67,7 @@ def points_of(network: keras.Model) -> keras.Model:
     return keras.Model(network.inputs, [convolutions[32].output, convolutions[1].output])
 
 
-def told(seen: tuple[np.ndarray, ...], given: np.ndarray) -> np.ndarray:
+def told(seen: list[np.ndarray], given: np.ndarray) -> np.ndarray:
     """Change ab / 128 of one photograph by its hints, as lesson 5 builds it."""
     points, doubt, ab = seen
     row, column = np.nonzero(given[..., 2])
@@ -75,6 +75,12 @@ def told(seen: tuple[np.ndarray, ...], given: np.ndarray) -> np.ndarray:
     alike = np.exp(-apart)
     shares = alike / (alike.sum(-1, keepdims=True) + 0.01 + doubt)
     return ab + shares @ (given[row, column, :2] - ab[row, column])
+
+
+def told_both(sides: list[list[np.ndarray]], given: np.ndarray) -> np.ndarray:
+    """Change ab / 128 of a photograph and of its mirror image, and take the mean, as `networks` does."""
+    straight, mirrored = sides
+    return (told(straight, given) + told(mirrored, given[:, ::-1])[:, ::-1]) / 2
 
 
 def measure(network: keras.Model, test: Pair) -> dict[int, np.ndarray]:
@@ -85,15 +91,20 @@ def measure(network: keras.Model, test: Pair) -> dict[int, np.ndarray]:
         all_of_them, rank = revealed(pair, first)
         for i, truth in enumerate(pair.truth):
             one = [pair.L[i : i + 1], all_of_them[i : i + 1] * (rank[i : i + 1] < COUNTS[-1])]
-            found_here = [*look(one, training=False), colorizer(one[0], training=False)[-2]]
-            seen = [keras.ops.convert_to_numpy(each)[0] for each in found_here]
+            sides = [
+                [
+                    keras.ops.convert_to_numpy(each)[0]
+                    for each in (*look(seen, training=False), colorizer(seen[0], training=False)[-2])
+                ]
+                for seen in (one, [part[:, :, ::-1] for part in one])
+            ]
             if first == 0 and i < CHECKED:
                 by_network = networks.predict_ab(network, one)[0]
-                differs = np.abs(by_network - AB_SCALE * told(seen, one[1][0])).max()
+                differs = np.abs(by_network - AB_SCALE * told_both(sides, one[1][0])).max()
                 if differs > 0.05:
                     raise CourseError(f"the network's ab differs by {differs:.2f} from what is measured here")
             for count in COUNTS:
-                ab = AB_SCALE * told(seen, all_of_them[i] * (rank[i] < count))
+                ab = AB_SCALE * told_both(sides, all_of_them[i] * (rank[i] < count))
                 found[count].append(peak_signal_noise_ratio(truth, colorings.recolor(truth, ab)))
         print(f"\r{first + len(pair):,} of {len(test):,} photographs", end="", file=sys.stderr, flush=True)
     print(file=sys.stderr)
