@@ -613,6 +613,23 @@ MUTATIONS = (
         ("tests/test_app.py::test_the_keyboard_alone_gives_hints_and_takes_them_away",),
     ),
     Mutation(
+        "the app: no memory for a picture is an error of the server",
+        "helpers/app.py",
+        "exception_handlers={CourseError: _refuse, MemoryError: _refuse}",
+        "exception_handlers={CourseError: _refuse}",
+        (
+            "tests/test_faults.py::test_a_fault_is_one_line_and_costs_nothing"
+            "[a picture that needs more memory than the app has]",
+        ),
+    ),
+    Mutation(
+        "the app: a visitor who goes is an error of the server",
+        "helpers/app.py",
+        "except ClientDisconnect:",
+        "except ZeroDivisionError:",
+        ("tests/test_faults.py::test_visitors_who_go_while_they_send_leave_nothing",),
+    ),
+    Mutation(
         "own picture: hints are looked at once",
         "helpers/own_picture.py",
         "        if hints != self._hints:\n",
@@ -636,8 +653,8 @@ MUTATIONS = (
     Mutation(
         "own picture: bold is careful",
         "helpers/own_picture.py",
-        "ends = (0, 1) if self._colorizer.can_be_told else (0,)",
-        "ends = (1, 0) if self._colorizer.can_be_told else (0,)",
+        "networks.mix(self._ends, asked",
+        "networks.mix(self._ends[::-1], asked",
         ("tests/test_own_picture.py",),
     ),
     Mutation(
