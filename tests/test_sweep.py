@@ -319,12 +319,14 @@ def test_nothing_in_the_plot_is_cut_off_or_runs_into_its_neighbor(lesson):
 WAITS = """if not (here / "mended").exists():
     threading.Event().wait(600)"""
 # A process that finds the test's lessons.
-SWEEPS = """import sys
+SWEEPS = """import signal
+import sys
 from pathlib import Path
 from helpers import __main__, places
 
 places.NOTEBOOKS = Path("notebooks").resolve()
 if __name__ == "__main__":
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job ignores it
     sys.exit(__main__.main(["sweep", "grid.yaml", "--out", "out", "--workers", "2"]))
 """
 
