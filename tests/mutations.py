@@ -619,7 +619,7 @@ MUTATIONS = (
         "exception_handlers={CourseError: _refuse}",
         (
             "tests/test_faults.py::test_a_fault_is_one_line_and_costs_nothing"
-            "[a picture that needs more memory than the app has]",
+            "[a picture whose colors need more memory than the app has]",
         ),
     ),
     Mutation(

@@ -1004,26 +1004,31 @@ def app(place: Place) -> tuple[subprocess.Popen, str]:
     return place.ends.enter_context(started(place.folder, "--port", "0"))
 
 
-def visit(process: subprocess.Popen, url: str, data: bytes) -> requests.Response:
+def visit(process: subprocess.Popen, url: str, data: bytes, what: str = "preview") -> requests.Response:
     """Give the page a picture; afterward it must serve the next visitor as if nothing had been."""
-    answer = requests.post(f"{url}preview", data=data, timeout=60)
+    answer = requests.post(url + what, data=data, timeout=60)
     assert requests.post(f"{url}preview", data=JPEG, timeout=60).headers["content-type"] == "image/jpeg"
     assert process.poll() is None
     return answer
 
 
-def app_without_memory_for_a_picture(place: Place) -> Act:
-    process, url = app(place)
-    held = psutil.Process(process.pid).memory_info().data
-    resource.prlimit(process.pid, resource.RLIMIT_DATA, (held + 100 * 10**6,) * 2)
-    pixels = np.zeros((7000, 7000, 3), np.uint8)  # they take 147 MB
+def app_without_memory(side: int, what: str) -> Callable[[Place], Act]:
+    """Ask for something of a square picture that the app has no memory for."""
 
-    def act():
-        answer = visit(process, url, saved(Image.fromarray(pixels), "JPEG"))
-        print(answer.text, file=sys.stderr)
-        return answer.status_code
+    def provoke(place: Place) -> Act:
+        process, url = app(place)
+        held = psutil.Process(process.pid).memory_info().data
+        resource.prlimit(process.pid, resource.RLIMIT_DATA, (held + 100 * 10**6,) * 2)
+        picture = saved(Image.fromarray(np.zeros((side, side, 3), np.uint8)), "JPEG")
 
-    return act
+        def act():
+            answer = visit(process, url, picture, what)
+            print(answer.text, file=sys.stderr)
+            return answer.status_code
+
+        return act
+
+    return provoke
 
 
 DIES = "import os, signal\nos.kill(os.getpid(), signal.SIGKILL)"
@@ -1058,8 +1063,14 @@ RUN = (
         "an app whose network was cut", app_with_a_damaged_network, "colorizer.keras is no network", code=2
     ),
     Fault(
-        "a picture that needs more memory than the app has",
-        app_without_memory_for_a_picture,
+        "a picture that needs more memory than the app has",  # 147 MB
+        app_without_memory(7000, "preview"),
+        "^too large for this machine's memory$",
+        code=422,
+    ),
+    Fault(
+        "a picture whose colors need more memory than the app has",
+        app_without_memory(3000, "color?network=colorizer"),  # 27 MB, four times as many as float32
         "^too large for this machine's memory$",
         code=422,
     ),

@@ -316,7 +316,7 @@ def test_nothing_in_the_plot_is_cut_off_or_runs_into_its_neighbor(lesson):
     assert all(left.x1 + 5 < right.x0 for left, right in itertools.pairwise(shown))
 
 
-WAITS = """if not (here / "mended").exists():
+WAITS = """if (RATE, SEED) == (2, 1) and not (here / "mended").exists():
     threading.Event().wait(600)"""
 # A process that finds the test's lessons.
 SWEEPS = """import signal
@@ -335,13 +335,14 @@ def test_who_presses_ctrl_c_reads_one_line_and_goes_on_later(lesson):
     lesson(WAITS)
     Path("sweeps.py").write_text(SWEEPS)
     command = [sys.executable, "sweeps.py"]
-    begins = Path("notebooks", "begun")
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True) as process:
-        while not (begins.is_file() and begun()):
+        done = [process.stderr.readline() for _ in range(3)]
+        assert all(line.endswith("done\n") for line in done), done + process.stderr.readlines()
+        while {each for each, _ in begun()} != ALL:
             with suppress(subprocess.TimeoutExpired):
                 process.wait(0.1)
                 pytest.fail(process.stderr.read())
-        # As a terminal does: to the process and to all that it has started.
+        # As a terminal does: to the process and to all that it has started. One of the workers has no task.
         os.killpg(process.pid, signal.SIGINT)
         said = process.stderr.read().splitlines()
     assert process.returncode == 130
