@@ -32,9 +32,11 @@ from helpers.threads import on_threads
 STRIP = 2**20  # pixels that are converted at once by a thread
 COARSEST = 32  # the encoder halves the size five times
 LONGEST = 1024  # pixels, the longest side that a network sees, of a picture however long
-# A small picture is enlarged so many times at most before a network sees it. Further enlarged it would look
-# unlike any photograph: `tests/benchmarks/sizes.py` measures it.
-MOST_ENLARGED = 1.8
+# A small picture is enlarged to as many pixels as a square of this side has, and so many times at most,
+# before a network sees it. More than that, and it is blurred like no photograph: that costs more than size
+# gives (`tests/benchmarks/sizes.py` measures it).
+ENOUGH = 160
+MOST_ENLARGED = 2
 # CIE units by which the colors of a twentieth of a photograph differ from its main hue, at least; else it
 # is a toned print, such as sepia.
 OTHER_HUE = 5
@@ -507,7 +509,8 @@ def _seen(original: Original, side: int) -> np.ndarray:
     """Reduce a picture to what the network sees: (1, h, w, 1) float32 of L in 0..1."""
     height, width = original.pixels.shape[:2]
     # As many pixels as the squares that the network was trained on, so that things have the size it knows.
-    scale = min(side / (height * width) ** 0.5, MOST_ENLARGED)
+    given = (height * width) ** 0.5
+    scale = min(min(side, max(given, ENOUGH)) / given, MOST_ENLARGED)
     wide, high = (
         int(np.clip(round(length * scale / COARSEST) * COARSEST, COARSEST, LONGEST))
         for length in (width, height)

@@ -315,10 +315,11 @@ def network(tmp_path, colorizer):
     return str(path)
 
 
-@pytest.mark.parametrize(("given", "seen"), [(1, 32), (64, 128), (96, 160), (224, 224), (1000, 224)])
-def test_a_small_picture_is_enlarged_less_than_twice_before_a_network_sees_it(
-    given, seen, colorizer, monkeypatch
-):
+@pytest.mark.parametrize(
+    ("given", "seen"),
+    [(1, 32), (64, 128), (96, 160), (128, 160), (160, 160), (192, 192), (224, 224), (1000, 224)],
+)
+def test_a_small_picture_is_enlarged_as_little_as_does_it_good(given, seen, colorizer, monkeypatch):
     shapes = []
 
     def predict_ends(network, L):
