@@ -510,7 +510,8 @@ def _seen(original: Original, side: int) -> np.ndarray:
     height, width = original.pixels.shape[:2]
     # As many pixels as the squares that the network was trained on, so that things have the size it knows.
     given = (height * width) ** 0.5
-    scale = min(min(side, max(given, ENOUGH)) / given, MOST_ENLARGED)
+    wanted = min(side, max(given, ENOUGH))
+    scale = min(wanted / given, MOST_ENLARGED)
     wide, high = (
         int(np.clip(round(length * scale / COARSEST) * COARSEST, COARSEST, LONGEST))
         for length in (width, height)
